@@ -1,0 +1,1 @@
+"""Point-in-time features for recommendation candidates, in Polars and numba."""

@@ -1,0 +1,169 @@
+"""What the timestamps of a log mean, and their form as whole numbers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import Enum
+
+import polars as pl
+
+from features.arrays import Int64Array
+from features.errors import ConfigError
+
+_UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
+_UNITS |= {"d": 24 * _UNITS["h"], "w": 168 * _UNITS["h"]}
+_DAY = _UNITS["d"]
+# A user whose timestamps step by one from first to last has positions, not instants.
+_SEQUENCE_SHARE = 0.95
+
+
+class ClockKind(Enum):
+    """How timestamps of different users compare."""
+
+    ABSOLUTE = "absolute"
+    """Datetime or Date: instants, microseconds since 1970."""
+    SHARED = "shared"
+    """Int64 that is one clock for everybody: a log position, epoch seconds, a day number."""
+    SEQUENCE = "sequence"
+    """Int64 that is each user's own position: says nothing across users."""
+    NONE = "none"
+    """No timestamp at all."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Reads timestamps and writes them back; inside, every time is an int64 tick.
+
+    A tick is a microsecond on an absolute clock and one unit of the column otherwise.
+
+    Parameters
+    ----------
+    kind : ClockKind
+    is_date : bool
+        The column was a Date, so that the smallest step is a day.
+    """
+
+    kind: ClockKind
+    is_date: bool = False
+
+    @classmethod
+    def of(cls, interactions: pl.DataFrame) -> Clock:
+        """Find out what the timestamp of canonical interactions means, from dtype and values."""
+        if "timestamp" not in interactions.columns:
+            return cls(ClockKind.NONE)
+        dtype = interactions.schema["timestamp"]
+        if not dtype.is_integer():
+            return cls(ClockKind.ABSOLUTE, is_date=dtype == pl.Date)
+        return cls(ClockKind.SEQUENCE if _counts_positions(interactions) else ClockKind.SHARED)
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether one instant can be laid through the logs of all users."""
+        return self.kind in (ClockKind.ABSOLUTE, ClockKind.SHARED)
+
+    @property
+    def step(self) -> int:
+        """Ticks of the smallest difference between two timestamps."""
+        return _DAY if self.is_date else 1
+
+    @property
+    def unit(self) -> int:
+        """Ticks of the unit that features are said in: a day, or one position."""
+        return _DAY if self.kind is ClockKind.ABSOLUTE else 1
+
+    @property
+    def unit_name(self) -> str:
+        """What :attr:`unit` is called in the name of a feature."""
+        return "days" if self.kind is ClockKind.ABSOLUTE else "steps"
+
+    def ticks(self, timestamps: pl.Series) -> Int64Array:
+        """Timestamps of canonical interactions as int64 ticks."""
+        if self.kind is ClockKind.ABSOLUTE:
+            timestamps = timestamps.cast(pl.Datetime("us"))
+        return timestamps.to_physical().cast(pl.Int64).to_numpy()
+
+    def instant(self, tick: int) -> dt.datetime | int:
+        """The tick in the caller's terms; an absolute instant is naive UTC."""
+        if self.kind is ClockKind.ABSOLUTE:
+            return dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=tick)
+        return tick
+
+    def tick(self, instant: dt.datetime | dt.date | int) -> int:
+        """The instant as ticks; an aware datetime is brought to UTC, a naive one is UTC.
+
+        Raises
+        ------
+        ConfigError
+            If the instant does not fit the clock.
+        """
+        if self.kind is ClockKind.ABSOLUTE and isinstance(instant, dt.date):
+            if not isinstance(instant, dt.datetime):
+                instant = dt.datetime(instant.year, instant.month, instant.day)
+            if instant.tzinfo is not None:
+                instant = instant.astimezone(dt.timezone.utc).replace(tzinfo=None)
+            return (instant - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
+        if self.kind in (ClockKind.SHARED, ClockKind.SEQUENCE) and isinstance(instant, int):
+            return instant
+        expected = "a datetime or date" if self.kind is ClockKind.ABSOLUTE else "a whole number"
+        raise ConfigError(
+            f"{instant!r} is no instant of this log, whose clock is {self.kind.value}; "
+            f"expected {expected}"
+        )
+
+    def duration(self, length: str | int) -> int:
+        """Ticks of ``"28d"``, ``"12h"``... on an absolute clock, of a whole number otherwise.
+
+        Raises
+        ------
+        ConfigError
+            If the length is not positive or not in the terms of this clock.
+        """
+        ticks = _parse_duration(length) if isinstance(length, str) else length
+        wants_text = self.kind is ClockKind.ABSOLUTE
+        if isinstance(length, str) != wants_text or ticks is None or ticks < self.step:
+            expected = "text such as '28d' or '12h'" if wants_text else "a positive whole number"
+            raise ConfigError(
+                f"{length!r} is no length of time for a log whose clock is {self.kind.value}; "
+                f"expected {expected}" + (" of at least a day" if self.is_date else "")
+            )
+        return ticks
+
+    def spell(self, ticks: int) -> str:
+        """A length of time for people: ``"27.9 days"``, ``"5.0 hours"``, ``"400 positions"``."""
+        if self.kind is not ClockKind.ABSOLUTE:
+            return f"{ticks} positions"
+        for name, size in (("days", _DAY), ("hours", _UNITS["h"]), ("minutes", _UNITS["m"])):
+            if ticks >= size:
+                return f"{ticks / size:.1f} {name}"
+        return f"{ticks / _UNITS['s']:.1f} seconds"
+
+
+def _parse_duration(text: str) -> int | None:
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    size = _UNITS.get(text[len(number) :])
+    try:
+        return None if size is None else int(float(number) * size)
+    except ValueError:
+        return None
+
+
+def _counts_positions(interactions: pl.DataFrame) -> bool:
+    per_user = (
+        interactions.lazy()
+        .group_by("user_id")
+        .agg(
+            (pl.col("timestamp").max() - pl.col("timestamp").min() + 1).alias("span"),
+            pl.col("timestamp").n_unique().alias("n_distinct"),
+        )
+        .filter(pl.col("n_distinct") >= 3)
+        .collect()
+    )
+    if per_user.height == 0:
+        # Too little to see steps: positions start at zero and stay below the events of a user.
+        top = interactions["timestamp"].max()
+        return bool(interactions["timestamp"].min() == 0 and top is not None and top <= 2)
+    is_position = per_user["span"] == per_user["n_distinct"]
+    return float(is_position.mean() or 0.0) >= _SEQUENCE_SHARE
+
+

@@ -1,0 +1,65 @@
+"""The error tree of both packages.
+
+Every error that a user can cause derives from :class:`RankerError`, so one ``except`` catches
+them all, and from the closest built-in, so that code which knows nothing of us still works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class RankerError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class SchemaError(RankerError, ValueError):
+    """A frame does not fit its schema; ``problems`` lists everything that is wrong with it.
+
+    Parameters
+    ----------
+    table : str
+        What the frame is: ``"interactions"``, ``"items"``, ``"users"``...
+    problems : sequence of str
+        One sentence a problem, each with the column, the value and the remedy.
+    """
+
+    def __init__(self, table: str, problems: Sequence[str]) -> None:
+        self.table = table
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{table}: {count} problem{'s' if count != 1 else ''}"
+        super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class ConfigError(RankerError, ValueError):
+    """A parameter or a configuration file asks for something that cannot be."""
+
+
+class NotFittedError(RankerError, RuntimeError):
+    """A method that needs a fitted object was called before ``fit``."""
+
+
+class MissingExtraError(RankerError, ImportError):
+    """An optional dependency is not installed; the message names the pip command.
+
+    Parameters
+    ----------
+    package : str
+        The import name that is missing.
+    extra : str
+        The extra of this distribution that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; install it with: pip install 'twostage-ranker[{extra}]'"
+        )
+
+
+class ModelFormatError(RankerError, ValueError):
+    """A saved model is incomplete, was changed, or is of a version that we cannot read."""
+
+
+class ExportError(RankerError, RuntimeError):
+    """An export cannot go on without mixing or losing data."""

@@ -1,0 +1,258 @@
+"""The event log of some users, encoded and in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from features.arrays import AnyArray, Float32Array, Int16Array, Int32Array, Int64Array
+from features.clock import Clock, ClockKind
+from features.ids import Ids
+
+
+_MAX_EVENT_NAMES = 8  # rarer names are too rare to be told apart
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """What is settled once about a log and then means the same in all its snapshots.
+
+    Attributes
+    ----------
+    clock : Clock
+    span : int
+        Length of the log in ticks; open half-lives and windows are shares of it.
+    event_names : tuple of str
+        The most frequent values of ``event``, sorted; empty without that column.
+    """
+
+    clock: Clock
+    span: int
+    event_names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, interactions: pl.DataFrame) -> LogFacts:
+        """Look at canonical interactions."""
+        clock, span, names = Clock.of(interactions), 1, ()
+        if clock.kind is not ClockKind.NONE:
+            times = clock.ticks(interactions["timestamp"])
+            span = int(times.max() - times.min()) + clock.step
+        if "event" in interactions.columns:
+            counts = interactions["event"].value_counts()
+            frequent = counts.sort("count", "event", descending=[True, False])["event"]
+            names = tuple(sorted(frequent.head(_MAX_EVENT_NAMES)))
+        return cls(clock, span, names)
+
+
+@dataclass(frozen=True)
+class History:
+    """Events of users, one after another, each user's in order of time (CSR).
+
+    The events of ``users.values[u]`` are ``indptr[u]:indptr[u + 1]`` of the event arrays. The same
+    class holds the log of a snapshot and the users whom it is asked about, so that a generator or
+    a feature sees no difference between training, serving and a session that was handed in.
+
+    Attributes
+    ----------
+    users, items : Ids
+        Items are the whole catalogue of the snapshot, those without events included.
+    facts : LogFacts
+    indptr : int64 array [n_users + 1]
+    item : int32 array [n_events]
+        Item row numbers.
+    time : int64 array [n_events]
+        Ticks of the clock, ascending within a user; zeros without timestamps.
+    weight : float32 array [n_events]
+        Ones where the log has no weight.
+    event : int16 array [n_events]
+        Index into ``facts.event_names``, -1 for other names; zeros where the log has no event.
+    now : int64 array [n_users]
+        The instant at which each user is looked at: every event lies strictly before it.
+    """
+
+    users: Ids
+    items: Ids
+    facts: LogFacts
+    indptr: Int64Array
+    item: Int32Array
+    time: Int64Array
+    weight: Float32Array
+    event: Int16Array
+    now: Int64Array
+
+    @classmethod
+    def build(
+        cls, events: pl.DataFrame, *, users: Ids, items: Ids, facts: LogFacts, as_of: int | None
+    ) -> History:
+        """Encode canonical interactions; events of items or users outside the ids are left out.
+
+        Parameters
+        ----------
+        events : DataFrame
+            Canonical interactions, see :func:`features.schema.check_interactions`.
+        users, items : Ids
+        facts : LogFacts
+        as_of : int or None
+            The tick at which all users are looked at, on a comparable clock. With None each user
+            is looked at one step after his last event.
+        """
+        user, item = users.encode(events["user_id"]), items.encode(events["item_id"])
+        known = np.flatnonzero((user >= 0) & (item >= 0))
+        user, item = user[known], item[known]
+        time, weight, event = (column[known] for column in _columns(events, facts))
+        # All columns take part, so that equal times cannot make the order of rows matter.
+        order = np.lexsort((weight, event, item, time, user))
+        indptr = _row_pointers(user, len(users))
+        time = time[order]
+        if as_of is None:
+            has_events = indptr[1:] > indptr[:-1]
+            now = np.zeros(len(users), np.int64)
+            now[has_events] = time[indptr[1:][has_events] - 1] + facts.clock.step
+        else:
+            now = np.full(len(users), as_of, np.int64)
+        return cls(
+            users=users,
+            items=items,
+            facts=facts,
+            indptr=indptr,
+            item=item[order],
+            time=time,
+            weight=weight[order],
+            event=event[order],
+            now=now,
+        )
+
+    @property
+    def clock(self) -> Clock:
+        """How to read ``time``."""
+        return self.facts.clock
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without events included."""
+        return len(self.indptr) - 1
+
+    @property
+    def n_items(self) -> int:
+        """Number of items of the catalogue."""
+        return len(self.items)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self.item)
+
+    @property
+    def lengths(self) -> Int64Array:
+        """Number of events of each user, int64 [n_users]."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def user(self) -> Int32Array:
+        """Row number of each event's user, int32 [n_events]."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), self.lengths)
+
+    def select(self, user_ids: pl.Series) -> History:
+        """The histories of some users, in their order; an unknown user has no events."""
+        rows = self.users.encode(user_ids).astype(np.int64)
+        known = rows >= 0
+        lengths = np.zeros(len(rows), np.int64)
+        lengths[known] = self.lengths[rows[known]]
+        now = np.full(len(rows), self._default_now, np.int64)
+        now[known] = self.now[rows[known]]
+        starts = np.zeros(len(rows), np.int64)
+        starts[known] = self.indptr[rows[known]]
+        return self._gather(Ids(user_ids), starts, lengths, now)
+
+    def chunks(self, size: int) -> Iterator[History]:
+        """Cut the users into runs of ``size``, in order."""
+        for start in range(0, self.n_users, size):
+            yield self.rows(start, start + size)
+
+    def rows(self, start: int, stop: int) -> History:
+        """The histories of the users ``start:stop``; views, nothing is copied."""
+        indptr = self.indptr[start : stop + 1]
+        events = slice(int(indptr[0]), int(indptr[-1]))
+        return History(
+            users=Ids(self.users.values[start:stop]),
+            items=self.items,
+            facts=self.facts,
+            indptr=indptr - indptr[0],
+            item=self.item[events],
+            time=self.time[events],
+            weight=self.weight[events],
+            event=self.event[events],
+            now=self.now[start:stop],
+        )
+
+    def matrix(self, values: AnyArray | None = None) -> sparse.csr_matrix:
+        """Users by items; each cell sums ``values`` (default: the weights) over its events."""
+        values = self.weight if values is None else values
+        # SciPy sums duplicates in place, hence copies; in float64, so that their order is no matter.
+        cells = (values.astype(np.float64), self.item.copy(), self.indptr.copy())
+        matrix = sparse.csr_matrix(cells, shape=(self.n_users, self.n_items))
+        matrix.sum_duplicates()
+        return matrix.astype(np.float32)
+
+    @cached_property
+    def memo(self) -> dict[object, Any]:
+        """Values derived from this history that several stages need, such as user vectors."""
+        return {}
+
+    def frame(self) -> pl.DataFrame:
+        """The events as ``user`` and ``item`` (row numbers), ``time``, ``weight``, ``event``."""
+        columns = ("user", "item", "time", "weight", "event")
+        return pl.DataFrame({name: getattr(self, name) for name in columns})
+
+    @property
+    def as_of(self) -> int:
+        """The latest instant at which a user is looked at, in ticks."""
+        return int(self.now.max()) if len(self.now) else self._default_now
+
+    @property
+    def _default_now(self) -> int:
+        if self.clock.is_comparable and len(self.now):
+            return int(self.now.max())
+        return 0
+
+    def _gather(
+        self, users: Ids, starts: Int64Array, lengths: Int64Array, now: Int64Array
+    ) -> History:
+        indptr = np.concatenate(([0], np.cumsum(lengths)))
+        events = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return History(
+            users=users,
+            items=self.items,
+            facts=self.facts,
+            indptr=indptr,
+            item=self.item[events],
+            time=self.time[events],
+            weight=self.weight[events],
+            event=self.event[events],
+            now=now,
+        )
+
+
+def _columns(events: pl.DataFrame, facts: LogFacts) -> tuple[Int64Array, Float32Array, Int16Array]:
+    n = events.height
+    time, weight = np.zeros(n, np.int64), np.ones(n, np.float32)
+    event = np.zeros(n, np.int16)
+    if facts.clock.kind is not ClockKind.NONE and "timestamp" in events.columns:
+        time = facts.clock.ticks(events["timestamp"])
+    if "weight" in events.columns:
+        weight = events["weight"].to_numpy()
+    if facts.event_names and "event" in events.columns:
+        names = Ids(pl.Series(facts.event_names, dtype=pl.String))
+        event = names.encode(events["event"]).astype(np.int16)
+    return time, weight, event
+
+
+def _row_pointers(rows: Int32Array, n_rows: int) -> Int64Array:
+    counts = np.bincount(rows, minlength=n_rows)
+    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)

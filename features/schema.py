@@ -1,0 +1,215 @@
+"""What the input frames must look like; every problem of a frame is reported in one error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import polars as pl
+
+from features.errors import SchemaError
+
+_SHOWN = 3  # offending values quoted in a message
+
+
+def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """Validate interactions and bring them into canonical form.
+
+    Parameters
+    ----------
+    interactions : DataFrame or LazyFrame
+        ``user_id`` and ``item_id`` (any integer, String, Categorical or Enum; no null); optional
+        ``timestamp`` (Datetime with or without a time zone, Date or integer; no null), ``weight``
+        (finite, not negative) and ``event`` (String). Other columns are ignored. Equal rows are
+        separate events and are all kept.
+
+    Returns
+    -------
+    DataFrame
+        The known columns alone; Categorical and Enum became String, ``weight`` Float32,
+        a Datetime is in microseconds and, with a time zone, in UTC; a Date stays a Date.
+
+    Raises
+    ------
+    SchemaError
+        With every problem of the frame: missing columns, unusable dtypes, nulls, infinite
+        weights, no rows.
+    """
+    frame = interactions.lazy().collect()
+    problems = [
+        *_id_problems(frame, "user_id"),
+        *_id_problems(frame, "item_id"),
+        *_timestamp_problems(frame),
+        *_weight_problems(frame),
+        *_event_problems(frame),
+    ]
+    if frame.height == 0:
+        problems.append("the frame has no rows; at least one interaction is needed")
+    if problems:
+        raise SchemaError("interactions", problems)
+    optional = [name for name in ("timestamp", "weight", "event") if name in frame.columns]
+    return frame.select(
+        _canonical_id("user_id", frame),
+        _canonical_id("item_id", frame),
+        *(_canonical_optional(name, frame.schema[name]) for name in optional),
+    )
+
+
+def check_items(items: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """Validate a table of item attributes: ``item_id`` without null or duplicate, any others.
+
+    Raises
+    ------
+    SchemaError
+        With every problem of the frame.
+    """
+    return _check_attributes(items, "items", "item_id")
+
+
+def check_users(users: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """Validate a table of user attributes: ``user_id`` without null or duplicate, any others.
+
+    Raises
+    ------
+    SchemaError
+        With every problem of the frame.
+    """
+    return _check_attributes(users, "users", "user_id")
+
+
+def check_id_dtypes(column: str, **frames: pl.DataFrame | None) -> None:
+    """Make sure that the ids of several canonical frames can be compared at all.
+
+    Raises
+    ------
+    SchemaError
+        If one frame has text and another numbers in ``column``.
+    """
+    kinds = {name: frame.schema[column] for name, frame in frames.items() if frame is not None}
+    if len({dtype.is_integer() for dtype in kinds.values()}) > 1:
+        listed = ", ".join(f"{dtype} in {name}" for name, dtype in kinds.items())
+        raise SchemaError(
+            " and ".join(kinds),
+            [f"{column} is {listed}; cast them to one dtype, since no id of one meets the other"],
+        )
+
+
+def canonical_ids(ids: pl.Series) -> pl.Series:
+    """Return ids as Int64 or String (Categorical and Enum become String)."""
+    return ids.cast(pl.Int64 if ids.dtype.is_integer() else pl.String)
+
+
+def _check_attributes(
+    frame: pl.DataFrame | pl.LazyFrame, table: str, key: str
+) -> pl.DataFrame:
+    frame = frame.lazy().collect()
+    problems = _id_problems(frame, key)
+    if not problems:
+        repeated = frame[key].filter(frame[key].is_duplicated())
+        if len(repeated):
+            problems.append(
+                f"{key}: {repeated.n_unique()} ids stand in more than one row"
+                f"{_examples(repeated.unique(maintain_order=True))}; keep one row per id, for "
+                f"instance with unique(subset={key!r})"
+            )
+    if problems:
+        raise SchemaError(table, problems)
+    return frame.with_columns(_canonical_id(key, frame))
+
+
+def _canonical_id(column: str, frame: pl.DataFrame) -> pl.Expr:
+    is_integer = frame.schema[column].is_integer()
+    return pl.col(column).cast(pl.Int64 if is_integer else pl.String)
+
+
+def _canonical_optional(column: str, dtype: pl.DataType) -> pl.Expr:
+    expression = pl.col(column)
+    if column == "weight":
+        return expression.cast(pl.Float32)
+    if column == "event":
+        return expression.cast(pl.String)
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is not None:
+            expression = expression.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return expression.dt.cast_time_unit("us")
+    return expression.cast(pl.Int64) if dtype.is_integer() else expression
+
+
+def _id_problems(frame: pl.DataFrame, column: str) -> list[str]:
+    if column not in frame.columns:
+        return [_missing(column, frame.columns)]
+    dtype = frame.schema[column]
+    if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
+        return [
+            f"{column}: dtype {dtype} cannot be an id{_examples(frame[column].drop_nulls())}; "
+            f"cast it to Int64 or String"
+        ]
+    problems = _null_problems(frame, column)
+    if dtype == pl.UInt64 and frame.height and (frame[column].max() or 0) > 2**63 - 1:
+        problems.append(f"{column}: values above 2**63 - 1; cast the column to String")
+    return problems
+
+
+def _timestamp_problems(frame: pl.DataFrame) -> list[str]:
+    if "timestamp" not in frame.columns:
+        return []
+    dtype = frame.schema["timestamp"]
+    if not (dtype.is_integer() or isinstance(dtype, pl.Datetime) or dtype == pl.Date):
+        return [
+            f"timestamp: dtype {dtype}{_examples(frame['timestamp'].drop_nulls())}; expected "
+            f"Datetime, Date or Int64 (a clock or a position): parse text with "
+            f"str.to_datetime(), or leave the column out"
+        ]
+    return _null_problems(frame, "timestamp")
+
+
+def _weight_problems(frame: pl.DataFrame) -> list[str]:
+    if "weight" not in frame.columns:
+        return []
+    weight = frame["weight"]
+    if not weight.dtype.is_numeric():
+        return [f"weight: dtype {weight.dtype}; expected a number, cast it to Float32"]
+    problems = _null_problems(frame, "weight")
+    weight = weight.drop_nulls().cast(pl.Float64)
+    bad = weight.filter(~weight.is_finite() | (weight < 0) | (weight > 3.4e38))
+    if len(bad):
+        problems.append(
+            f"weight: {len(bad)} values are infinite, not a number, negative or above the range "
+            f"of Float32{_examples(bad)}; clip or drop those rows"
+        )
+    return problems
+
+
+def _event_problems(frame: pl.DataFrame) -> list[str]:
+    if "event" not in frame.columns:
+        return []
+    dtype = frame.schema["event"]
+    if dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return [f"event: dtype {dtype}; expected String, such as 'view' or 'purchase'"]
+    return _null_problems(frame, "event")
+
+
+def _null_problems(frame: pl.DataFrame, column: str) -> list[str]:
+    n_nulls = frame[column].null_count()
+    if not n_nulls:
+        return []
+    rows = frame[column].is_null().arg_true().head(_SHOWN).to_list()
+    return [
+        f"{column}: {n_nulls} of {frame.height} values are null (first at rows "
+        f"{', '.join(map(str, rows))}); drop or fill those rows"
+    ]
+
+
+def _missing(column: str, columns: Iterable[str]) -> str:
+    columns = list(columns)
+    near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    return (
+        f"{column}: no such column among {columns}{hint}; rename yours to {column!r}, for "
+        f"instance with rename({{'yours': {column!r}}})"
+    )
+
+
+def _examples(values: pl.Series) -> str:
+    shown = ", ".join(repr(value) for value in values.head(_SHOWN).to_list())
+    return f" (such as {shown})" if shown else ""

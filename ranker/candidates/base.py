@@ -1,0 +1,142 @@
+"""What every candidate generator does, and how its parameters and arrays are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from features.arrays import AnyArray, Float32Array, Int32Array
+from features.errors import NotFittedError
+from features.history import History
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The best items of each user by one source, best first.
+
+    Attributes
+    ----------
+    item : int32 array [n_users, n]
+        Item row numbers; -1 behind the last proposal of a user.
+    score : float32 array [n_users, n]
+        Descending; NaN behind the last proposal. Equal scores stand in the order of item ids.
+    """
+
+    item: Int32Array
+    score: Float32Array
+
+    @classmethod
+    def empty(cls, n_users: int, n: int) -> Retrieved:
+        """No proposals."""
+        return cls(np.full((n_users, n), -1, np.int32), np.full((n_users, n), np.nan, np.float32))
+
+
+class Generator(ABC):
+    """A source of candidates: learns from a snapshot's history, proposes items for histories.
+
+    A generator knows a user by his events alone. So the users of the log, new ones and sessions
+    that are handed in take the same way, and nothing of the future can hide in a user's vector.
+
+    Subclasses are dataclasses whose fields are the parameters; what ``fit`` learns is kept in
+    attributes named in ``learned``: arrays or CSR matrices, so that they can be saved as such.
+    """
+
+    learned: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def fit(
+        self,
+        history: History,
+        *,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+    ) -> Self:
+        """Learn from the events of a snapshot.
+
+        Parameters
+        ----------
+        history : History
+        items, users : DataFrame, optional
+            Attributes, one row per row number of ``history.items`` and ``history.users``.
+
+        Returns
+        -------
+        self
+        """
+
+    @abstractmethod
+    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
+        """Propose up to ``n`` items for each user of a history in the fitted catalogue.
+
+        Parameters
+        ----------
+        history : History
+            Whom to serve: the users' events up to now.
+        n : int
+        exclude_seen : bool
+            Leave out the items of the user's own events.
+        """
+
+    @property
+    def similarity(self) -> sparse.csr_matrix | None:
+        """Item-item similarities, CSR [n_items, n_items], or None if the source has none."""
+        return None
+
+    @property
+    def item_vectors(self) -> Float32Array | None:
+        """Item embeddings, float32 [n_items, n_factors], or None; zeros for unknown items."""
+        return None
+
+    def user_vectors(self, history: History) -> Float32Array | None:
+        """Embeddings of users by their events, float32 [n_users, n_factors], or None."""
+        return None
+
+    def unfitted(self, random_state: int) -> Self:
+        """A fresh generator with the same parameters; an open ``random_state`` is filled in."""
+        fields = {field.name for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        if "random_state" in fields and getattr(self, "random_state") is None:
+            return dataclasses.replace(self, random_state=random_state)  # type: ignore[type-var]
+        return dataclasses.replace(self)  # type: ignore[type-var]
+
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's keywords, as JSON can hold them."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Everything learned, as plain arrays; a CSR matrix becomes three of them."""
+        arrays: dict[str, AnyArray] = {}
+        for name in self.learned:
+            value = self._get(name)
+            if sparse.issparse(value):
+                parts = {"data": value.data, "indices": value.indices, "indptr": value.indptr}
+                arrays |= {f"{name}.{part}": array for part, array in parts.items()}
+            else:
+                arrays[name] = np.asarray(value)
+        return arrays
+
+    def restore(self, arrays: dict[str, AnyArray]) -> Self:
+        """Take over what :meth:`arrays` gave."""
+        for name in self.learned:
+            if f"{name}.data" in arrays:
+                data, indices, indptr = (
+                    arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")
+                )
+                n = len(indptr) - 1
+                setattr(self, name, sparse.csr_matrix((data, indices, indptr), shape=(n, n)))
+            else:
+                setattr(self, name, arrays[name])
+        return self
+
+    def _get(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted yet; call fit(history) first"
+            ) from None

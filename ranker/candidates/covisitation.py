@@ -1,0 +1,167 @@
+"""Items taken shortly after one another by the same user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
+from features.clock import ClockKind
+from features.decay import Length, decay_weights, length_ticks
+from features.history import History
+from features.kernel import kernel
+from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.retrieval import top_by_similarity
+from ranker.topk import offer, sort_best_first
+
+
+@dataclass
+class CoVisitation(Generator):
+    """Pairs of items that a user took close together, recent pairs counting more.
+
+    Each pair of events of one user adds ``0.5 ** (age / half_life) / (1 + steps)``, where
+    ``steps`` counts the instants between them (0 within one basket). The sum of a pair (a, b)
+    is divided by ``(n_a + shrink) ** 0.5 * (n_b + shrink) ** discount``, n being numbers of events.
+
+    Parameters
+    ----------
+    max_steps : int
+        Pairs further apart are left out.
+    max_events : int
+        Each event is paired with at most so many events on either side.
+    forward_only : bool
+        Count b after a (or together with it), but not before.
+    half_life : str, int or float
+        Age at which a pair counts half. As a share of the log: a float.
+    recent : str, int or float
+        Half-life of a user's events when he is served. As a share of the log: a float.
+    neighbours : int
+        Neighbours kept of each item.
+    shrink : float
+    discount : float
+        0 proposes what is taken along most often, 0.5 (a cosine) what is taken along with
+        little else.
+    """
+
+    max_steps: int = 5
+    max_events: int = 60
+    forward_only: bool = False
+    half_life: Length = 1 / 3
+    recent: Length = 1 / 24
+    neighbours: int = 100
+    shrink: float = 10.0
+    discount: float = 0.25
+
+    learned: ClassVar[tuple[str, ...]] = ("similarity_", "recent_ticks_")
+
+    def fit(
+        self,
+        history: History,
+        *,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+    ) -> Self:
+        """Count pairs; attributes are not used."""
+        weights = decay_weights(history, length_ticks(history, self.half_life))
+        self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
+        order = np.argsort(history.item, kind="stable")
+        counts = np.bincount(history.item, minlength=history.n_items)
+        item_indptr = np.concatenate(([0], np.cumsum(counts)))
+        item, value, length = _count_pairs(
+            item_indptr,
+            order,
+            history.indptr,
+            history.user,
+            history.item,
+            history.time,
+            weights,
+            self.max_steps,
+            # Without timestamps nothing is close or far: every pair of a user counts.
+            history.n_events if history.clock.kind is ClockKind.NONE else self.max_events,
+            self.forward_only,
+            (counts + self.shrink) ** -0.5,
+            (counts + self.shrink) ** -self.discount,
+            self.neighbours,
+        )
+        indptr = np.concatenate(([0], np.cumsum(length)))
+        kept = np.arange(self.neighbours) < length[:, None]
+        self.similarity_: sparse.csr_matrix = sparse.csr_matrix(
+            (value[kept], item[kept], indptr), shape=(history.n_items, history.n_items)
+        )
+        self.similarity_.sort_indices()
+        return self
+
+    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
+        """The largest sums of similarity to the user's latest events."""
+        weights = decay_weights(history, float(self._get("recent_ticks_")))
+        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
+
+    @property
+    def similarity(self) -> sparse.csr_matrix:
+        """Item-item similarities, CSR [n_items, n_items]."""
+        return self._get("similarity_")
+
+
+@kernel
+def _count_pairs(
+    item_indptr: Int64Array,
+    item_events: Int64Array,
+    indptr: Int64Array,
+    user: Int32Array,
+    item: Int32Array,
+    time: Int64Array,
+    weight: Float32Array,
+    max_steps: int,
+    max_events: int,
+    forward_only: bool,
+    scale_a: AnyArray,
+    scale_b: AnyArray,
+    n_kept: int,
+) -> tuple[Int32Array, Float32Array, Int64Array]:
+    n_items = len(item_indptr) - 1
+    out_item = np.empty((n_items, n_kept), np.int32)
+    out_value = np.empty((n_items, n_kept), np.float32)
+    out_length = np.zeros(n_items, np.int64)
+    total = np.zeros(n_items, np.float64)
+    touched = np.empty(n_items, np.int32)
+    for a in range(n_items):
+        n_touched = 0
+        for at in range(item_indptr[a], item_indptr[a + 1]):
+            event = item_events[at]
+            first, last = indptr[user[event]], indptr[user[event] + 1]
+            for direction in (-1, 1):
+                steps = 0
+                other = event
+                for _ in range(max_events):
+                    previous = other
+                    other += direction
+                    if other < first or other >= last:
+                        break
+                    if time[other] != time[previous]:
+                        steps += 1
+                    if steps > max_steps:
+                        break
+                    if forward_only and direction < 0 and steps > 0:
+                        break
+                    b = item[other]
+                    gain = min(weight[event], weight[other]) / (1.0 + steps)
+                    if b == a or gain == 0.0:
+                        continue
+                    if total[b] == 0.0:
+                        touched[n_touched] = b
+                        n_touched += 1
+                    total[b] += gain
+        size = 0
+        for at in range(n_touched):
+            b = touched[at]
+            value = np.float32(total[b] * scale_a[a] * scale_b[b])
+            if value > 0.0:
+                size = offer(out_item[a], out_value[a], size, b, value)
+            total[b] = 0.0
+        sort_best_first(out_item[a], out_value[a], size)
+        out_length[a] = size
+    return out_item, out_value, out_length

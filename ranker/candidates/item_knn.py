@@ -1,0 +1,88 @@
+"""Items similar by who took them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import polars as pl
+from implicit.nearest_neighbours import (
+    BM25Recommender,
+    CosineRecommender,
+    ItemItemRecommender,
+    TFIDFRecommender,
+)
+from scipy import sparse
+
+from features.arrays import AnyArray
+from features.decay import Length, decay_weights, length_ticks
+from features.errors import ConfigError
+from features.history import History
+from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.retrieval import top_by_similarity
+
+_MODELS: dict[str, type[ItemItemRecommender]] = {
+    "cosine": CosineRecommender,
+    "tfidf": TFIDFRecommender,
+    "bm25": BM25Recommender,
+}
+
+
+@dataclass
+class ItemKNN(Generator):
+    """Item-based nearest neighbours over the users-by-items matrix, by the library implicit.
+
+    Sarwar et al.: Item-based collaborative filtering recommendation algorithms (WWW 2001).
+
+    Parameters
+    ----------
+    weighting : "cosine", "tfidf" or "bm25"
+        How a cell of the matrix counts in the similarity.
+    neighbours : int
+        Neighbours kept of each item; the item itself is none of them.
+    half_life : str, int or float
+        Age at which a user's event counts half when he is served. As a share of the log: a float.
+    """
+
+    weighting: Literal["cosine", "tfidf", "bm25"] = "cosine"
+    neighbours: int = 100
+    half_life: Length = 1 / 6
+
+    learned: ClassVar[tuple[str, ...]] = ("similarity_", "half_life_ticks_")
+
+    def fit(
+        self,
+        history: History,
+        *,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+    ) -> Self:
+        """Compute the similarities; attributes are not used."""
+        if self.weighting not in _MODELS:
+            raise ConfigError(
+                f"weighting={self.weighting!r} is not known; expected one of {sorted(_MODELS)}"
+            )
+        self.half_life_ticks_: AnyArray = np.array(
+            length_ticks(history, self.half_life)
+        )
+        model = _MODELS[self.weighting](K=self.neighbours + 1)
+        matrix = history.matrix()
+        matrix.data = np.ones_like(matrix.data)
+        model.fit(matrix, show_progress=False)
+        similarity = sparse.csr_matrix(model.similarity, dtype=np.float32)
+        similarity.setdiag(0.0)
+        similarity.eliminate_zeros()
+        similarity.sort_indices()
+        self.similarity_: sparse.csr_matrix = similarity
+        return self
+
+    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
+        """The largest sums of similarity to the user's events."""
+        weights = decay_weights(history, float(self._get("half_life_ticks_")))
+        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
+
+    @property
+    def similarity(self) -> sparse.csr_matrix:
+        """Item-item similarities, CSR [n_items, n_items]."""
+        return self._get("similarity_")

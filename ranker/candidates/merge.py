@@ -1,0 +1,87 @@
+"""The outer join of what the sources propose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from features.arrays import Float32Array, Int32Array, Int64Array
+from features.candidates import Candidates
+from features.history import History
+from features.kernel import kernel
+from ranker.candidates.base import Retrieved
+
+
+def merge(retrieved: Mapping[str, Retrieved], history: History) -> Candidates:
+    """One row per user and item, with the score and rank of every source that proposed it.
+
+    Parameters
+    ----------
+    retrieved : mapping of source name to Retrieved
+        Each for the users of ``history``, in its order.
+    history : History
+    """
+    depth = max(found.item.shape[1] for found in retrieved.values())
+    items = np.full((history.n_users, len(retrieved), depth), -1, np.int32)
+    scores = np.full((history.n_users, len(retrieved), depth), np.nan, np.float32)
+    for source, found in enumerate(retrieved.values()):
+        items[:, source, : found.item.shape[1]] = found.item
+        scores[:, source, : found.score.shape[1]] = found.score
+    indptr, item, score, rank = _merge(items, scores, history.n_items)
+    return Candidates(
+        users=history.users,
+        items=history.items,
+        sources=tuple(retrieved),
+        indptr=indptr,
+        item=item,
+        score=score,
+        rank=rank,
+    )
+
+
+@kernel
+def _merge(
+    items: Int32Array, scores: Float32Array, n_items: int
+) -> tuple[Int64Array, Int32Array, Float32Array, Int32Array]:
+    n_users, n_sources, depth = items.shape
+    indptr = np.zeros(n_users + 1, np.int64)
+    seen_by = np.full(n_items, -1, np.int64)
+    for user in range(n_users):
+        count = 0
+        for source in range(n_sources):
+            for at in range(depth):
+                item = items[user, source, at]
+                if item < 0:
+                    break
+                if seen_by[item] != user:
+                    seen_by[item] = user
+                    count += 1
+        indptr[user + 1] = indptr[user] + count
+    n_rows = indptr[n_users]
+    out_item = np.empty(n_rows, np.int32)
+    out_score = np.full((n_rows, n_sources), np.nan, np.float32)
+    out_rank = np.zeros((n_rows, n_sources), np.int32)
+    row_of = np.full(n_items, -1, np.int64)
+    for user in range(n_users):
+        first, end = indptr[user], indptr[user]
+        for source in range(n_sources):
+            for at in range(depth):
+                item = items[user, source, at]
+                if item < 0:
+                    break
+                if row_of[item] < first:
+                    row_of[item] = first
+                    out_item[end] = item
+                    end += 1
+        out_item[first:end].sort()
+        for row in range(first, end):
+            row_of[out_item[row]] = row
+        for source in range(n_sources):
+            for at in range(depth):
+                item = items[user, source, at]
+                if item < 0:
+                    break
+                out_score[row_of[item], source] = scores[user, source, at]
+                out_rank[row_of[item], source] = at + 1
+    return indptr, out_item, out_score, out_rank

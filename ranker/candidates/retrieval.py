@@ -1,0 +1,252 @@
+"""Exact top-n selection, in numba; each kernel takes a run of users and releases the GIL.
+
+Threads work on different users, so that results cannot depend on their number. Everywhere the
+order is by score descending and then by item row number ascending.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from features.arrays import Float32Array, Int32Array, Int64Array
+from features.history import History
+from features.kernel import kernel
+from ranker.candidates.base import Retrieved
+from ranker.topk import offer, sort_best_first
+
+# OpenBLAS multiplies a single row by another routine than several, with other rounding. Blocks of
+# one fixed height make a user's scores independent of who is served along with him.
+_BLOCK = 128
+
+
+def top_by_vectors(
+    user_vectors: Float32Array,
+    item_vectors: Float32Array,
+    item_rows: Int32Array,
+    history: History,
+    n: int,
+    *,
+    exclude_seen: bool,
+) -> Retrieved:
+    """The ``n`` items with the largest inner product, for each user with any event.
+
+    Parameters
+    ----------
+    user_vectors : float32 array [n_users, n_factors]
+    item_vectors : float32 array [n_vectors, n_factors]
+    item_rows : int32 array [n_vectors]
+        The item row number of each vector, ascending.
+    history : History
+    n : int
+    exclude_seen : bool
+    """
+    found = Retrieved.empty(history.n_users, n)
+    position = np.full(history.n_items, -1, np.int32)
+    position[item_rows] = np.arange(len(item_rows), dtype=np.int32)
+    transposed = np.ascontiguousarray(item_vectors.T)
+    block = np.zeros((_BLOCK, user_vectors.shape[1]), np.float32)
+    for start in range(0, history.n_users, _BLOCK):
+        part = history.rows(start, min(start + _BLOCK, history.n_users))
+        block[: part.n_users] = user_vectors[start : start + part.n_users]
+        scores = block @ transposed
+        rows = slice(start, start + part.n_users)
+        _top_of_rows(
+            scores,
+            item_rows,
+            position,
+            part.indptr,
+            part.item,
+            exclude_seen,
+            found.item[rows],
+            found.score[rows],
+        )
+    return found
+
+
+def top_by_similarity(
+    similarity: sparse.csr_matrix,
+    event_weights: Float32Array,
+    history: History,
+    n: int,
+    *,
+    exclude_seen: bool,
+) -> Retrieved:
+    """The ``n`` items with the largest weighted sum of similarities to the user's events.
+
+    Parameters
+    ----------
+    similarity : CSR float32 [n_items, n_items]
+        Row = the item of an event, column = the item proposed.
+    event_weights : float32 array [n_events]
+        Weight of each event of ``history``; an event of weight zero is passed over.
+    history : History
+    n : int
+    exclude_seen : bool
+    """
+    found = Retrieved.empty(history.n_users, n)
+    _top_of_sums(
+        similarity.indptr.astype(np.int64, copy=False),
+        similarity.indices,
+        similarity.data,
+        history.n_items,
+        history.indptr,
+        history.item,
+        event_weights,
+        exclude_seen,
+        found.item,
+        found.score,
+    )
+    return found
+
+
+def top_of_list(
+    ordered: Int32Array, scores: Float32Array, history: History, n: int, *, exclude_seen: bool
+) -> Retrieved:
+    """The first ``n`` of one list for everybody, each user's own items left out on request.
+
+    Parameters
+    ----------
+    ordered : int32 array [n_listed]
+        Item row numbers, best first.
+    scores : float32 array [n_listed]
+    """
+    found = Retrieved.empty(history.n_users, n)
+    _walk_list(
+        ordered,
+        scores,
+        history.n_items,
+        history.indptr,
+        history.item,
+        exclude_seen,
+        found.item,
+        found.score,
+    )
+    return found
+
+
+def top_of_own(event_weights: Float32Array, history: History, n: int) -> Retrieved:
+    """The user's own items by the sum of their events' weights."""
+    found = Retrieved.empty(history.n_users, n)
+    _top_of_own_events(
+        history.n_items, history.indptr, history.item, event_weights, found.item, found.score
+    )
+    return found
+
+
+@kernel
+def _top_of_rows(
+    scores: Float32Array,
+    item_rows: Int32Array,
+    position: Int32Array,
+    indptr: Int64Array,
+    seen: Int32Array,
+    exclude_seen: bool,
+    out_item: Int32Array,
+    out_score: Float32Array,
+) -> None:
+    for user in range(len(indptr) - 1):
+        if indptr[user] == indptr[user + 1]:
+            continue
+        row = scores[user]
+        if exclude_seen:
+            for event in range(indptr[user], indptr[user + 1]):
+                if position[seen[event]] >= 0:
+                    row[position[seen[event]]] = -np.inf
+        size = 0
+        items, kept = out_item[user], out_score[user]
+        for column in range(len(item_rows)):
+            # The first comparison turns nearly all away without a call.
+            if size == len(items) and not row[column] > kept[0]:
+                continue
+            if row[column] > -np.inf:
+                size = offer(items, kept, size, item_rows[column], row[column])
+        sort_best_first(items, kept, size)
+
+
+@kernel
+def _top_of_sums(
+    sim_indptr: Int64Array,
+    sim_item: Int32Array,
+    sim_value: Float32Array,
+    n_items: int,
+    indptr: Int64Array,
+    item: Int32Array,
+    weight: Float32Array,
+    exclude_seen: bool,
+    out_item: Int32Array,
+    out_score: Float32Array,
+) -> None:
+    total = np.zeros(n_items, np.float32)
+    is_touched = np.zeros(n_items, np.bool_)
+    touched = np.empty(n_items, np.int32)
+    for user in range(len(indptr) - 1):
+        n_touched = 0
+        for event in range(indptr[user], indptr[user + 1]):
+            if weight[event] == 0.0:
+                continue
+            for at in range(sim_indptr[item[event]], sim_indptr[item[event] + 1]):
+                other = sim_item[at]
+                if not is_touched[other]:
+                    is_touched[other] = True
+                    touched[n_touched] = other
+                    n_touched += 1
+                total[other] += weight[event] * sim_value[at]
+        if exclude_seen:
+            for event in range(indptr[user], indptr[user + 1]):
+                total[item[event]] = 0.0
+        size = 0
+        for at in range(n_touched):
+            other = touched[at]
+            if total[other] > 0.0:
+                size = offer(out_item[user], out_score[user], size, other, total[other])
+            total[other] = 0.0
+            is_touched[other] = False
+        sort_best_first(out_item[user], out_score[user], size)
+
+
+@kernel
+def _walk_list(
+    ordered: Int32Array,
+    scores: Float32Array,
+    n_items: int,
+    indptr: Int64Array,
+    item: Int32Array,
+    exclude_seen: bool,
+    out_item: Int32Array,
+    out_score: Float32Array,
+) -> None:
+    seen_by = np.full(n_items, -1, np.int64)
+    for user in range(len(indptr) - 1):
+        if exclude_seen:
+            for event in range(indptr[user], indptr[user + 1]):
+                seen_by[item[event]] = user
+        size = 0
+        for at in range(len(ordered)):
+            if size == out_item.shape[1]:
+                break
+            if seen_by[ordered[at]] != user:
+                out_item[user, size] = ordered[at]
+                out_score[user, size] = scores[at]
+                size += 1
+
+
+@kernel
+def _top_of_own_events(
+    n_items: int,
+    indptr: Int64Array,
+    item: Int32Array,
+    weight: Float32Array,
+    out_item: Int32Array,
+    out_score: Float32Array,
+) -> None:
+    total = np.zeros(n_items, np.float32)
+    for user in range(len(indptr) - 1):
+        for event in range(indptr[user], indptr[user + 1]):
+            total[item[event]] += weight[event]
+        size = 0
+        for event in range(indptr[user], indptr[user + 1]):
+            if total[item[event]] > 0.0:
+                size = offer(out_item[user], out_score[user], size, item[event], total[item[event]])
+            total[item[event]] = 0.0
+        sort_best_first(out_item[user], out_score[user], size)

@@ -1,0 +1,121 @@
+"""Kinds of values that a key accepts, each with the words for a message."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_DURATION = re.compile(r"(\d+(us|ms|s|m|h|d|w))+")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A parser, which returns None where a value is not acceptable, and what was expected."""
+
+    expected: str
+    parse: Callable[[object], T | None]
+
+
+def one_of(*names: str) -> Kind[str]:
+    """One of some words."""
+    return Kind(
+        "one of " + ", ".join(f'"{name}"' for name in names),
+        lambda value: value if isinstance(value, str) and value in names else None,
+    )
+
+
+def whole_number(minimum: int) -> Kind[int]:
+    """A whole number; true, which Python takes for 1, is none."""
+    return Kind(
+        f"a whole number from {minimum}",
+        lambda value: value if type(value) is int and value >= minimum else None,
+    )
+
+
+def path_in(folder: Path) -> Kind[Path]:
+    """A path, of something that need not be there; a relative one starts at the folder."""
+
+    def parse(value: object) -> Path | None:
+        return folder / Path(value).expanduser() if isinstance(value, str) and value else None
+
+    return Kind("a path", parse)
+
+
+def folder_in(folder: Path) -> Kind[Path]:
+    """A folder that is there."""
+
+    def parse(value: object) -> Path | None:
+        found = path_in(folder).parse(value)
+        return found if found is not None and found.is_dir() else None
+
+    return Kind("an existing folder", parse)
+
+
+def files_in(folder: Path) -> Kind[str]:
+    """A file that is there, or a glob that finds one."""
+
+    def parse(value: object) -> str | None:
+        found = path_in(folder).parse(value)
+        if found is None:
+            return None
+        pattern = str(found.relative_to(found.anchor))
+        exists = found.is_file() or any(file.is_file() for file in Path(found.anchor).glob(pattern))
+        return str(found) if exists else None
+
+    return Kind("an existing file or a glob that finds some", parse)
+
+
+def _parse_length(value: object) -> str | int | None:
+    if isinstance(value, str):
+        return value if _DURATION.fullmatch(value) else None
+    return value if type(value) is int and value > 0 else None
+
+
+def _parse_instant(value: object) -> dt.date | int | None:
+    if isinstance(value, str):
+        for parse in (dt.date.fromisoformat, dt.datetime.fromisoformat):
+            try:
+                return parse(value)
+            except ValueError:
+                continue
+        return None
+    return value if isinstance(value, dt.date) or type(value) is int else None
+
+
+def _parse_fraction(value: object) -> float | None:
+    return value if isinstance(value, float) and 0 < value < 1 else None
+
+
+def _parse_mapping(value: object) -> dict[str, str] | None:
+    if isinstance(value, dict) and all(isinstance(name, str) and name for name in value.values()):
+        return dict(value)
+    return None
+
+
+def _parse_depths(value: object) -> tuple[int, ...] | None:
+    depths = value if isinstance(value, list) else [value]
+    valid = tuple(depth for depth in depths if type(depth) is int and depth > 0)
+    return valid if valid and len(valid) == len(depths) else None
+
+
+def _parse_names(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    return None
+
+
+FLAG = Kind("true or false", lambda value: value if isinstance(value, bool) else None)
+FRACTION = Kind("a number between 0 and 1, such as 0.1", _parse_fraction)
+LENGTH = Kind(
+    'text such as "28d" or "12h", or a whole number for integer timestamps', _parse_length
+)
+INSTANT = Kind("a date, a time such as 2024-01-31T00:00:00 or a whole number", _parse_instant)
+MAPPING = Kind('text by name such as {user_id = "customer"}, our name first', _parse_mapping)
+DEPTHS = Kind("a whole number from 1, or a list such as [10, 20]", _parse_depths)
+NAMES = Kind('a list such as ["ndcg", "recall"]', _parse_names)

@@ -1,0 +1,29 @@
+"""How good are the lists: metrics, intervals, and the split that makes them honest."""
+
+from __future__ import annotations
+
+from ranker.evaluation.evaluate import DEFAULT_METRICS, evaluate, evaluate_per_user
+from ranker.evaluation.intervals import (
+    Interval,
+    PairedInterval,
+    bootstrap_interval,
+    bootstrap_intervals,
+    paired_interval,
+)
+from ranker.evaluation.metrics import METRICS, Metric, hit_matrix
+from ranker.evaluation.splits import split_by_time
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "METRICS",
+    "Interval",
+    "Metric",
+    "PairedInterval",
+    "bootstrap_interval",
+    "bootstrap_intervals",
+    "evaluate",
+    "evaluate_per_user",
+    "hit_matrix",
+    "paired_interval",
+    "split_by_time",
+]

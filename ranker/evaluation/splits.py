@@ -1,0 +1,153 @@
+"""Train and test divided at one instant for everybody: the split that leaks nothing of the future.
+
+A split per user (leave-one-out, random rows) lets a model learn from what other users did after
+the instant that is tested; see Ji et al., "A Critical Study on Data Leakage in Recommender System
+Offline Evaluation", TOIS 2023.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import polars as pl
+
+from features.clock import Clock, ClockKind
+from features.errors import ConfigError, SchemaError
+from features.schema import check_interactions
+from ranker.evaluation.frames import FrameLike, collect
+
+
+def split_by_time(
+    interactions: FrameLike,
+    *,
+    test: str | int | None = None,
+    at: datetime | date | int | None = None,
+    test_fraction: float | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Divide interactions into those before an instant and those from it on.
+
+    The cut is one instant for all users: ``train`` has ``timestamp < cut`` and ``test`` has
+    ``timestamp >= cut``. Exactly one of the three keywords says where it lies.
+
+    Parameters
+    ----------
+    interactions : DataFrame or LazyFrame
+        ``user_id``, ``item_id`` and a ``timestamp`` without nulls: Datetime (with or without a time
+        zone), Date, or an integer that is one clock for everybody.
+    test : str or int, optional
+        Length of the test period, which ends with the last timestamp and includes it: the cut is
+        the last timestamp minus the length, plus the smallest step of the clock (a microsecond, a
+        day for dates, 1 for integers). ``"28d"`` on dates gives exactly the last 28 days. A
+        duration is a number of us, ms, s, m, h, d or w, whole days for dates; a day is 24 hours in
+        every time zone. A whole number for an integer clock, in its ticks.
+    at : datetime, date or int, optional
+        The cut itself, the first instant of the test period. A datetime with a zone for a column
+        with a zone (they may differ), a plain one for a plain column, a date for its midnight, a
+        whole number for an integer clock.
+    test_fraction : float, optional
+        Share of the rows in the test period, in (0, 1). Rows with the same timestamp stay
+        together, in test, so that the share may come out larger.
+
+    Returns
+    -------
+    train, test : pl.DataFrame
+        Together the rows of ``interactions``, with all columns, dtypes and the order of the rows.
+
+    Raises
+    ------
+    SchemaError
+        No ``timestamp``, one of another dtype or with nulls, bad ids, or no rows.
+    ConfigError
+        Not exactly one of the keywords, one that does not fit the column, a cut that leaves train
+        or test empty, or an integer timestamp that counts each user's own events, through which no
+        instant can be laid.
+
+    Examples
+    --------
+    >>> log = pl.DataFrame({"user_id": 1, "item_id": [1, 2, 3], "timestamp": [10, 30, 20]})
+    >>> train, test = split_by_time(log, test=10)
+    >>> test["timestamp"].to_list()
+    [30]
+    """
+    given = {"test": test, "at": at, "test_fraction": test_fraction}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise ConfigError(
+            f"got {' and '.join(named) or 'none'} of test, at and test_fraction; "
+            'expected exactly one, such as test="28d"'
+        )
+    frame = collect(interactions, table="interactions")
+    clock, ticks = _read_clock(frame)
+    ordered = ticks.sort()
+    first, last = int(ordered[0]), int(ordered[-1])
+    if test is not None:
+        cut = last - _length(test, clock) + clock.step
+    elif at is not None:
+        cut = _instant(at, clock, frame.schema["timestamp"])
+    else:
+        cut = int(ordered[frame.height - _n_test(test_fraction, frame.height)])
+    if not first < cut <= last:
+        timestamp = frame["timestamp"]
+        raise ConfigError(
+            f"{named[0]}={given[named[0]]!r} leaves {'train' if cut <= first else 'test'} empty: "
+            f"the {frame.height} timestamps run from {timestamp.min()!s} to {timestamp.max()!s}; "
+            "choose a cut after the first and not after the last of them"
+        )
+    is_test = ticks >= cut
+    return frame.filter(~is_test), frame.filter(is_test)
+
+
+def _read_clock(frame: pl.DataFrame) -> tuple[Clock, pl.Series]:
+    """What the timestamps mean, and the Int64 tick of every row."""
+    needed = [name for name in ("user_id", "item_id", "timestamp") if name in frame.columns]
+    canonical = check_interactions(frame.select(needed))
+    clock = Clock.of(canonical)
+    if clock.kind is ClockKind.NONE:
+        problem = f"timestamp: no such column among {frame.columns}; a split by time needs it: "
+        raise SchemaError("interactions", [problem + "rename the column that holds the time"])
+    if clock.kind is ClockKind.SEQUENCE and canonical["user_id"].n_unique() > 1:
+        raise ConfigError(
+            f"timestamp ({frame.schema['timestamp']}) counts the events of each user from one to "
+            "the next, so an instant for all users cannot be laid through it; hold out each "
+            "user's last events instead, or cast it to Datetime if it is a time after all"
+        )
+    return clock, pl.Series("tick", clock.ticks(canonical["timestamp"]))
+
+
+def _length(test: str | int, clock: Clock) -> int:
+    if isinstance(test, bool) or not isinstance(test, str | int):
+        raise ConfigError(f"test={test!r}; expected a duration such as '28d', or a whole number")
+    length = clock.duration(test)
+    if length % clock.step:
+        raise ConfigError(f"test={test!r} is not a whole number of days but timestamp holds dates")
+    return length
+
+
+def _instant(at: datetime | date | int, clock: Clock, dtype: pl.DataType) -> int:
+    if isinstance(at, bool):
+        raise ConfigError(f"at={at!r}; expected a datetime, a date or a whole number")
+    if clock.kind is ClockKind.ABSOLUTE and isinstance(at, date):
+        zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+        own_zone = at.tzinfo if isinstance(at, datetime) else None
+        if zone is not None and own_zone is None:
+            raise ConfigError(
+                f"at={at!r} has no time zone but timestamp is in {zone}, so the instant is not "
+                "known; give it one, as in datetime(2024, 5, 1, tzinfo=timezone.utc)"
+            )
+        if zone is None and own_zone is not None:
+            raise ConfigError(
+                f"at={at!r} has a time zone but timestamp ({dtype}) has none; pass it without, or "
+                "give the column one, as in pl.col('timestamp').dt.replace_time_zone('UTC')"
+            )
+    cut = clock.tick(at)
+    if clock.is_date and cut % clock.step:
+        raise ConfigError(f"at={at!r} lies within a day but timestamp holds dates; pass a date")
+    return cut
+
+
+def _n_test(test_fraction: float | None, n_rows: int) -> int:
+    if test_fraction is None or not 0.0 < test_fraction < 1.0:
+        raise ConfigError(
+            f"test_fraction={test_fraction!r}; expected a number between 0 and 1, such as 0.1"
+        )
+    return max(1, round(test_fraction * n_rows))

@@ -1,0 +1,298 @@
+"""The export itself: shard by shard, restartable at any moment."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from features.errors import ConfigError, ExportError
+from ranker.export.files import (
+    locked,
+    prepare_folder,
+    remove,
+    remove_leftovers,
+    sha256_of,
+    write_atomically,
+)
+from ranker.export.manifest import (
+    MANIFEST_FILE,
+    PLAN_FILE,
+    SUCCESS_FILE,
+    ExportPlan,
+    Manifest,
+    as_of_text,
+    package_version,
+    read_manifest,
+    read_plan,
+    read_record,
+    record_file,
+    users_digest,
+    write_manifest,
+    write_plan,
+    write_record,
+)
+from ranker.export.shards import (
+    Shard,
+    checked_lists,
+    schema_names,
+    shard_file,
+    split_chunks,
+    split_users,
+    write_shard,
+)
+from ranker.export.users import unique_users
+from ranker.progress import progress, progress_bar
+
+_logger = logging.getLogger(__name__)
+
+
+class Recommender(Protocol):
+    """What the export needs of a model; a fitted ``TwoStageRecommender`` has it."""
+
+    @property
+    def user_ids(self) -> pl.Series:
+        """The known users."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that changes a list."""
+
+    @property
+    def as_of(self) -> date | int | None:
+        """What the model knows up to; a datetime is a date."""
+
+    def recommend(
+        self, user_ids: pl.Series, /, *, k: int, exclude_seen: bool | None
+    ) -> pl.DataFrame:
+        """Return user_id, item_id, rank (from 1) and score; no rows for no users."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export came to.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    n_users : int
+        Users exported, each counted once.
+    n_duplicates : int
+        Ids left out because the user was there already.
+    n_empty : int
+        Users who have no row, since the model had nothing for them.
+    n_rows : int
+        Rows of all shards.
+    n_shards : int
+        Shards of the export.
+    n_resumed : int
+        Those among them that an earlier run had finished, found intact.
+    seconds : float
+        Wall-clock time of this call.
+    """
+
+    path: Path
+    n_users: int
+    n_duplicates: int
+    n_empty: int
+    n_rows: int
+    n_shards: int
+    n_resumed: int
+    seconds: float
+
+
+def export_recommendations(
+    recommender: Recommender,
+    user_ids: pl.Series | Sequence[int] | Sequence[str] | None,
+    path: str | os.PathLike[str],
+    *,
+    k: int = 50,
+    exclude_seen: bool | None = None,
+    chunk_size: int = 4096,
+    n_shards: int | None = None,
+) -> ExportResult:
+    """Write the top-k lists of many users to a folder of Parquet shards.
+
+    A user's shard follows from a stable hash of the id. Each shard is written aside, flushed and
+    renamed; the manifest comes after all shards, an empty ``_SUCCESS`` after the manifest. The
+    same call made again after a crash checks the finished shards and makes the others; after a
+    finished export it checks everything and returns. The same model and users give the same
+    bytes, whatever the order of the users and however often the export was interrupted. Files
+    that are not the export's own are left alone.
+
+    Parameters
+    ----------
+    recommender : Recommender
+        A fitted model.
+    user_ids : Series, sequence or None
+        Ids in the model's dtype, known or not; duplicates are exported once. None stands for
+        ``recommender.user_ids``.
+    path : str or path
+        A local folder; created where it is missing.
+    k : int
+        Length of the lists.
+    exclude_seen : bool, optional
+        Passed on to ``recommend``.
+    chunk_size : int
+        Users per call of ``recommend``, which bounds the memory. An interrupted export may go on
+        with another one.
+    n_shards : int, optional
+        Number of Parquet files. By default as many as an interrupted export in ``path`` has,
+        otherwise one for each ``chunk_size`` users. The lists of one shard are held in memory.
+
+    Returns
+    -------
+    ExportResult
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
+    SchemaError
+        An id is null or of another kind than the model's.
+    ExportError
+        ``path`` is a file, cannot be written, is in use by another export, or holds an export of
+        another model, other users or other parameters.
+    """
+    started = time.perf_counter()
+    _check_positive(k=k, chunk_size=chunk_size)
+    if n_shards is not None:
+        _check_positive(n_shards=n_shards)
+    users, n_duplicates = unique_users(user_ids, recommender.user_ids)
+    nobody = recommender.recommend(users.clear(), k=k, exclude_seen=exclude_seen)
+    plan = ExportPlan(
+        fingerprint=recommender.fingerprint,
+        as_of=as_of_text(recommender.as_of),
+        k=k,
+        exclude_seen=exclude_seen,
+        n_users=len(users),
+        users_sha256=users_digest(users),
+        n_shards=-(-len(users) // chunk_size) if n_shards is None else n_shards,
+        schema=schema_names(checked_lists(nobody, users, k)),
+        package_version=package_version(),
+    )
+    folder = prepare_folder(path)
+    with locked(folder):
+        plan = _agree_on_plan(folder, plan, adopt_n_shards=n_shards is None)
+        remove_leftovers(folder)
+        finished = _finished_shards(folder, plan)
+        if len(finished) < plan.n_shards and (folder / SUCCESS_FILE).exists():
+            # Readers must not take the folder for whole while a damaged shard is replaced.
+            remove(folder / SUCCESS_FILE)
+        shards = _make_missing(recommender, users, folder, plan, finished, chunk_size)
+        _finish(folder, Manifest(plan, shards))
+    return ExportResult(
+        path=folder,
+        n_users=len(users),
+        n_duplicates=n_duplicates,
+        n_empty=sum(shard.n_empty for shard in shards),
+        n_rows=sum(shard.n_rows for shard in shards),
+        n_shards=len(shards),
+        n_resumed=len(finished),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_positive(**parameters: int) -> None:
+    for name, value in parameters.items():
+        # `type`, since True would pass for 1.
+        if type(value) is not int or value < 1:
+            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
+
+
+def _agree_on_plan(folder: Path, plan: ExportPlan, *, adopt_n_shards: bool) -> ExportPlan:
+    """Return the plan of the export in ``folder``, or write ``plan`` there as the first."""
+    if (folder / MANIFEST_FILE).is_file():
+        found = read_manifest(folder).plan
+    elif (folder / PLAN_FILE).is_file():
+        found = read_plan(folder)
+    else:
+        _refuse_unknown_shards(folder)
+        write_plan(folder, plan)
+        return plan
+    if adopt_n_shards:
+        plan = replace(plan, n_shards=found.n_shards)
+    if differences := found.differences(plan):
+        raise ExportError(
+            f"{folder} holds another export and the two must not mix; it has "
+            f"{'; '.join(differences)}. Export to another path, or delete the folder first."
+        )
+    return plan
+
+
+def _refuse_unknown_shards(folder: Path) -> None:
+    """Shards that no plan explains are not ours to replace, and readers would mix them in."""
+    unknown = sorted(p.name for p in folder.glob("shard-*-of-*.parquet"))
+    if (folder / SUCCESS_FILE).exists():
+        unknown.append(SUCCESS_FILE)
+    if unknown:
+        raise ExportError(
+            f"{folder} holds {len(unknown)} files that look like an export ({unknown[0]}, ...) but "
+            f"neither {MANIFEST_FILE} nor {PLAN_FILE}: export to another path, or delete them."
+        )
+
+
+def _finished_shards(folder: Path, plan: ExportPlan) -> dict[int, Shard]:
+    """Find the shards that are on disk just as their records say."""
+    records: dict[int, Shard] = {}
+    if (folder / MANIFEST_FILE).is_file():
+        records = {shard.index: shard for shard in read_manifest(folder).shards}
+    finished = {}
+    for index in progress(range(plan.n_shards), description="checking shards", unit="shards"):
+        # A record is younger than the manifest: it is of a shard that was made again.
+        shard = read_record(folder, index, plan.n_shards) or records.get(index)
+        if shard is None:
+            continue
+        if sha256_of(folder / shard.file) == shard.sha256:
+            finished[index] = shard
+        else:
+            _logger.warning("%s is missing or damaged; making it again", folder / shard.file)
+    return finished
+
+
+def _make_missing(
+    recommender: Recommender,
+    users: pl.Series,
+    folder: Path,
+    plan: ExportPlan,
+    finished: dict[int, Shard],
+    chunk_size: int,
+) -> tuple[Shard, ...]:
+    """Return all shards in order and make those that are not ``finished``."""
+    todo = plan.n_users - sum(shard.n_users for shard in finished.values())
+    shards = []
+    with progress_bar(todo, "exporting", "users") as bar:
+        for index, shard_users in enumerate(split_users(users, plan.n_shards)):
+            shard = finished.get(index)
+            if shard is None:
+                parts = []
+                for chunk in split_chunks(shard_users, chunk_size):
+                    lists = recommender.recommend(chunk, k=plan.k, exclude_seen=plan.exclude_seen)
+                    parts.append(checked_lists(lists, chunk, plan.k, plan.schema))
+                    bar.update(len(chunk))
+                shard = write_shard(
+                    folder, shard_file(index, plan.n_shards), index, shard_users, pl.concat(parts)
+                )
+                write_record(folder, shard, plan.n_shards)
+            shards.append(shard)
+    return tuple(shards)
+
+
+def _finish(folder: Path, manifest: Manifest) -> None:
+    """Manifest, then ``_SUCCESS``, then tidy up; each step may be the last one of a killed run."""
+    n_shards = manifest.plan.n_shards
+    if not (folder / MANIFEST_FILE).is_file() or read_manifest(folder) != manifest:
+        write_manifest(folder, manifest)
+    if not (folder / SUCCESS_FILE).is_file():
+        write_atomically(folder / SUCCESS_FILE, b"")
+    for name in [PLAN_FILE, *(record_file(index, n_shards) for index in range(n_shards))]:
+        if (folder / name).exists():
+            remove(folder / name)

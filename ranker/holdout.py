@@ -1,0 +1,215 @@
+"""Where the reranker's labels come from: a later time, the last interactions, or a random part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from features.clock import ClockKind
+from features.errors import ConfigError
+from features.history import LogFacts
+
+# An open window length is the time that this share of the latest events took: adapted to how
+# dense the log is, about a month of a year's purchases.
+_DEFAULT_SHARE = 1 / 12
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A part of the log to know, and what came of it.
+
+    Attributes
+    ----------
+    history : DataFrame
+        Canonical interactions strictly before the labels.
+    labels : DataFrame
+        ``user_id``, ``item_id``, distinct.
+    as_of : int or None
+        The tick that separates them, on a clock that compares users.
+    """
+
+    history: pl.DataFrame
+    labels: pl.DataFrame
+    as_of: int | None
+
+
+class Holdout(Protocol):
+    """A way to cut labels from a log."""
+
+    def folds(
+        self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
+    ) -> list[Fold]:
+        """Cut the folds, freshest first; a fold without labels or history is left out."""
+
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+        """One line for people."""
+
+
+@dataclass(frozen=True)
+class LabelWindows:
+    """Labels from windows of time at the end of the log, each seen from its beginning.
+
+    Window i has its labels in ``[T_i, T_i + length)`` and knows the events before ``T_i - gap``.
+
+    Parameters
+    ----------
+    length : str or int, optional
+        ``"28d"`` on an absolute clock, a whole number on an integer one. Default: the time that
+        the latest twelfth of the events took.
+    n_windows : int
+        How many windows, one before the other.
+    gap : str or int, optional
+        Time between what is known and the labels, as long as serving lags behind. Default: none.
+    """
+
+    length: str | int | None = None
+    n_windows: int = 3
+    gap: str | int | None = None
+
+    def folds(
+        self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
+    ) -> list[Fold]:
+        """See :class:`Holdout`.
+
+        Raises
+        ------
+        ConfigError
+            If the timestamps do not compare users.
+        """
+        length = self.ticks(interactions, facts)
+        gap = 0 if self.gap is None else facts.clock.duration(self.gap)
+        times = pl.Series(facts.clock.ticks(interactions["timestamp"]))
+        end = int(times.max()) + facts.clock.step  # type: ignore[call-overload]
+        folds = []
+        for window in range(self.n_windows):
+            start = end - (window + 1) * length
+            labels = interactions.filter((times >= start) & (times < start + length))
+            history = interactions.filter(times < start - gap)
+            if labels.height and history.height:
+                folds.append(Fold(history, _pairs(labels), start - gap))
+        return folds
+
+    def ticks(self, interactions: pl.DataFrame, facts: LogFacts) -> int:
+        """Length of a window in ticks."""
+        if not facts.clock.is_comparable:
+            raise ConfigError(
+                f"LabelWindows needs timestamps that compare users, and this log's clock is "
+                f"{facts.clock.kind.value}; use LastInteractions() or RandomHoldout()"
+            )
+        if self.length is not None:
+            return facts.clock.duration(self.length)
+        times = np.sort(facts.clock.ticks(interactions["timestamp"]))
+        first_late = times[int(len(times) * (1 - _DEFAULT_SHARE))]
+        step = facts.clock.step
+        return max(step, int(times[-1] + step - first_late) // step * step)
+
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+        """One line for people."""
+        length = facts.clock.spell(self.ticks(interactions, facts))
+        return f"{self.n_windows} label windows of {length} at the end of the log"
+
+
+@dataclass(frozen=True)
+class LastInteractions:
+    """Labels from each user's last interactions; the order is all that is needed.
+
+    Seen over all users this uses some of the future: other users' events before their own last
+    ones may be later than a label. Where the clock compares users, LabelWindows does not.
+
+    Parameters
+    ----------
+    n : int
+        Labels of each user in a fold.
+    n_windows : int
+        How many folds, each ``n`` interactions further back.
+    """
+
+    n: int = 1
+    n_windows: int = 2
+
+    def folds(
+        self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
+    ) -> list[Fold]:
+        """See :class:`Holdout`; users keep at least one event to be known by."""
+        if facts.clock.kind is ClockKind.NONE:
+            raise ConfigError(
+                "LastInteractions needs timestamps for the order; use RandomHoldout()"
+            )
+        ordered = interactions.sort(interactions.columns).sort(
+            "user_id", "timestamp", maintain_order=True
+        )
+        from_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id") - 1
+        ordered = ordered.with_columns(from_end.cast(pl.Int64).alias("from_end"))
+        size = pl.len().over("user_id").cast(pl.Int64)
+        folds = []
+        for window in range(self.n_windows):
+            start, stop = window * self.n, (window + 1) * self.n
+            in_label = pl.col("from_end").is_between(start, stop - 1) & (size > stop)
+            labels = ordered.filter(in_label)
+            history = ordered.filter(~in_label & ((pl.col("from_end") >= stop) | (size <= stop)))
+            if labels.height:
+                folds.append(Fold(history.drop("from_end"), _pairs(labels), None))
+        return folds
+
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+        """One line for people."""
+        return f"labels from each user's last interactions ({self.n_windows} folds of {self.n})"
+
+
+@dataclass(frozen=True)
+class RandomHoldout:
+    """Labels from a random part of the pairs of user and item, for logs without any time.
+
+    Cross-fitted: each fold hides another part and knows all the rest, so that no score and no
+    feature of a pair ever saw that pair.
+
+    Parameters
+    ----------
+    fraction : float
+        Share of the pairs that a fold hides.
+    n_folds : int
+    """
+
+    fraction: float = 0.2
+    n_folds: int = 2
+
+    def folds(
+        self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
+    ) -> list[Fold]:
+        """See :class:`Holdout`."""
+        if not 0 < self.fraction * self.n_folds <= 1:
+            raise ConfigError(
+                f"fraction={self.fraction} times n_folds={self.n_folds} must be in (0, 1], so "
+                f"that the folds hide different pairs"
+            )
+        pairs = _pairs(interactions)
+        place = np.random.default_rng(random_state).permutation(pairs.height) / pairs.height
+        fold_of = pairs.with_columns(pl.Series("fold", place // self.fraction).cast(pl.Int32))
+        marked = interactions.join(
+            fold_of, on=["user_id", "item_id"], how="left", maintain_order="left"
+        )
+        folds = []
+        for fold in range(self.n_folds):
+            labels = marked.filter(pl.col("fold") == fold)
+            history = marked.filter(pl.col("fold") != fold).drop("fold")
+            if labels.height and history.height:
+                folds.append(Fold(history, _pairs(labels), None))
+        return folds
+
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+        """One line for people."""
+        return f"labels from {self.n_folds} random folds of {self.fraction:.0%} of the pairs"
+
+
+def default_holdout(facts: LogFacts) -> Holdout:
+    """The way that the timestamps allow: windows of time, last interactions, or at random."""
+    if facts.clock.is_comparable:
+        return LabelWindows()
+    return RandomHoldout() if facts.clock.kind is ClockKind.NONE else LastInteractions()
+
+
+def _pairs(interactions: pl.DataFrame) -> pl.DataFrame:
+    return interactions.select("user_id", "item_id").unique().sort("user_id", "item_id")

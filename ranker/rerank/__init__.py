@@ -1,0 +1,1 @@
+"""The second stage: learning to rank the candidates."""

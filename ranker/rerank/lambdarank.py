@@ -1,0 +1,206 @@
+"""LambdaRank by gradient-boosted trees; the only module that imports lightgbm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# LightGBM's idle threads spin and starve whoever shares the machine; OpenMP reads this when the
+# library loads, hence before the import.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import lightgbm as lgb  # noqa: E402
+import numpy as np  # noqa: E402
+
+from features.arrays import Float32Array, Float64Array  # noqa: E402
+from features.errors import ConfigError, ModelFormatError  # noqa: E402
+from ranker.evaluation.metrics import ndcg  # noqa: E402
+from ranker.progress import progress_bar  # noqa: E402
+from ranker.rerank.table import LabelledTable  # noqa: E402
+
+_MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
+
+
+@dataclass(frozen=True)
+class LambdaRank:
+    """Gradient-boosted trees that optimise NDCG.
+
+    Burges: From RankNet to LambdaRank to LambdaMART (MSR-TR-2010-82), by LightGBM.
+
+    Parameters
+    ----------
+    n_trees : int
+        At most so many; early stopping finds the number.
+    patience : int
+        Trees without a better validation NDCG after which to stop.
+    learning_rate, n_leaves, min_rows_in_leaf, feature_fraction, bagging_fraction, l2, max_bin
+        As in LightGBM; bagging draws whole query groups.
+    k : int
+        NDCG@k is what early stopping looks at, and LambdaRank's truncation level follows it.
+    """
+
+    n_trees: int = 600
+    patience: int = 40
+    learning_rate: float = 0.06
+    n_leaves: int = 31
+    min_rows_in_leaf: int = 100
+    feature_fraction: float = 0.6
+    bagging_fraction: float = 0.7
+    l2: float = 8.0
+    max_bin: int = 127
+    k: int = 10
+
+    def fit(
+        self,
+        train: LabelledTable,
+        names: Sequence[str],
+        *,
+        validation: LabelledTable | None = None,
+        n_trees: int | None = None,
+        random_state: int = 0,
+        n_threads: int = 0,
+    ) -> FittedLambdaRank:
+        """Grow trees.
+
+        Parameters
+        ----------
+        train : LabelledTable
+        names : sequence of str
+            Of the feature columns.
+        validation : LabelledTable, optional
+            Where early stopping looks; without it ``n_trees`` trees are grown.
+        n_trees : int, optional
+        random_state : int
+        n_threads : int
+            0 = all cores. The result does not depend on it.
+
+        Raises
+        ------
+        ConfigError
+            If a group has more rows than LightGBM can take.
+        """
+        longest = int(np.diff(train.indptr).max(initial=0))
+        if longest > _MAX_GROUP_ROWS:
+            raise ConfigError(
+                f"a user has {longest} candidates, LightGBM takes at most {_MAX_GROUP_ROWS} rows "
+                f"in a query group; lower n_candidates"
+            )
+        rounds = n_trees or self.n_trees
+        settings = self._settings(train.n_rows, random_state, n_threads)
+        data = _dataset(train, names)
+        watched: dict[str, Any] = {}
+        with progress_bar(rounds, "grow trees", "tree") as bar:
+            callbacks = [lambda _: bar.update()]
+            if validation is not None:
+                watched = {
+                    "valid_sets": [_dataset(validation, names, reference=data)],
+                    "feval": lambda scores, _: ("ndcg", self._ndcg(validation, scores), True),
+                }
+                callbacks.append(lgb.early_stopping(self.patience, verbose=False))
+            booster = lgb.train(settings, data, rounds, callbacks=callbacks, **watched)
+        n_kept = booster.best_iteration if validation is not None else -1
+        return FittedLambdaRank(booster.model_to_string(num_iteration=n_kept), tuple(names))
+
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's keywords, as JSON can hold them."""
+        return asdict(self)
+
+    def _ndcg(self, table: LabelledTable, scores: Float64Array) -> float:
+        # Our own measure, since LightGBM's puts positives first among ties, counts groups without
+        # a positive as 1.0, and knows nothing of the relevant items that were not proposed.
+        hits = table.hits(scores.astype(np.float32), self.k)
+        return float(ndcg(hits, table.n_relevant, k=self.k).mean())
+
+    def _settings(self, n_rows: int, random_state: int, n_threads: int) -> dict[str, Any]:
+        return {
+            "objective": "lambdarank",
+            "metric": "None",
+            "lambdarank_truncation_level": max(30, self.k + 10),
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.n_leaves,
+            # A small log must still be able to split.
+            "min_data_in_leaf": min(self.min_rows_in_leaf, max(2, n_rows // 200)),
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "bagging_freq": 1,
+            "bagging_by_query": True,
+            "lambda_l2": self.l2,
+            "max_bin": self.max_bin,
+            "seed": random_state % 2**31,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": n_threads,
+            "verbosity": -1,
+        }
+
+
+class FittedLambdaRank:
+    """Grown trees.
+
+    Parameters
+    ----------
+    text : str
+        LightGBM's text form of the model.
+    names : tuple of str
+        The feature columns, in the order in which the model wants them.
+
+    Raises
+    ------
+    ModelFormatError
+        If the text is not a model or has other features.
+    """
+
+    def __init__(self, text: str, names: tuple[str, ...]) -> None:
+        self.text = text
+        self.names = names
+        try:
+            self._booster = lgb.Booster(model_str=text)
+        except lgb.basic.LightGBMError as error:
+            raise ModelFormatError(f"the reranker's trees cannot be read: {error}") from None
+        if tuple(self._booster.feature_name()) != names:
+            raise ModelFormatError(
+                "the reranker's trees were grown on other features than those of this model"
+            )
+
+    @property
+    def n_trees(self) -> int:
+        """Number of trees."""
+        return int(self._booster.num_trees())
+
+    def predict(self, features: Float32Array, *, n_threads: int = 1) -> Float32Array:
+        """Scores, float32 [n_rows]; comparable within a user only."""
+        if not len(features):
+            return np.zeros(0, np.float32)
+        scores = self._booster.predict(features, raw_score=True, num_threads=n_threads)
+        return np.asarray(scores, np.float32)
+
+    def contributions(self, features: Float32Array) -> Float64Array:
+        """TreeSHAP values, float64 [n_rows, n_features + 1]; the last column is the base value.
+
+        Lundberg et al.: From local explanations to global understanding with explainable AI for
+        trees (2020). The row sums are the scores.
+        """
+        return np.asarray(
+            self._booster.predict(features, raw_score=True, pred_contrib=True, num_threads=1)
+        )
+
+    def importance(self) -> Float64Array:
+        """Total gain of the splits on each feature, float64 [n_features]."""
+        return np.asarray(self._booster.feature_importance("gain"), np.float64)
+
+
+def _dataset(
+    table: LabelledTable, names: Sequence[str], reference: lgb.Dataset | None = None
+) -> lgb.Dataset:
+    lengths = np.diff(table.indptr)
+    # A plain matrix: Polars frames with Categorical, String or Date columns abort the process.
+    return lgb.Dataset(
+        table.features,
+        label=table.label,
+        group=lengths[lengths > 0],
+        feature_name=list(names),
+        reference=reference,
+        free_raw_data=True,
+    )

@@ -1,0 +1,83 @@
+"""Candidates with features and labels: what a reranker learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.arrays import BoolArray, Float32Array, Int8Array, Int32Array, Int64Array
+from ranker.topk import top_rows
+
+
+@dataclass(frozen=True)
+class LabelledTable:
+    """Rows of one query group (a user in a label window) after another.
+
+    Attributes
+    ----------
+    features : float32 array [n_rows, n_features]
+    label : int8 array [n_rows]
+        1 = the user took the item in the label window.
+    indptr : int64 array [n_groups + 1]
+    n_relevant : int64 array [n_groups]
+        Items that the user took in the window, those that nobody proposed included.
+    rank : int32 array [n_rows, n_sources]
+        Ranks by the sources, 0 = not proposed.
+    is_cold : bool array [n_groups]
+        The user had no events before the window.
+    """
+
+    features: Float32Array
+    label: Int8Array
+    indptr: Int64Array
+    n_relevant: Int64Array
+    rank: Int32Array
+    is_cold: BoolArray
+
+    @property
+    def n_groups(self) -> int:
+        """Number of query groups."""
+        return len(self.indptr) - 1
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.label)
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[LabelledTable]) -> LabelledTable:
+        """All groups of all tables."""
+        lengths = np.concatenate([np.diff(table.indptr) for table in tables])
+        return cls(
+            features=np.concatenate([table.features for table in tables]),
+            label=np.concatenate([table.label for table in tables]),
+            indptr=np.concatenate(([0], np.cumsum(lengths))),
+            n_relevant=np.concatenate([table.n_relevant for table in tables]),
+            rank=np.concatenate([table.rank for table in tables]),
+            is_cold=np.concatenate([table.is_cold for table in tables]),
+        )
+
+    def take(self, is_kept: BoolArray) -> LabelledTable:
+        """The rows marked, with groups that have none left dropped."""
+        counts = np.concatenate(([0], np.cumsum(is_kept)))
+        lengths = counts[self.indptr[1:]] - counts[self.indptr[:-1]]
+        return LabelledTable(
+            features=self.features[is_kept],
+            label=self.label[is_kept],
+            indptr=np.concatenate(([0], np.cumsum(lengths[lengths > 0]))),
+            n_relevant=self.n_relevant[lengths > 0],
+            rank=self.rank[is_kept],
+            is_cold=self.is_cold[lengths > 0],
+        )
+
+    def groups(self, is_kept: BoolArray) -> LabelledTable:
+        """The groups marked, whole."""
+        return self.take(np.repeat(is_kept, np.diff(self.indptr)))
+
+    def hits(self, scores: Float32Array, k: int) -> BoolArray:
+        """Whether each of the k best rows by ``scores`` is relevant, bool [n_groups, k]."""
+        place, _ = top_rows(np.asarray(scores, np.float32), self.indptr, k)
+        rows = np.minimum(self.indptr[:-1, None] + np.maximum(place, 0), max(self.n_rows - 1, 0))
+        return (place >= 0) & (self.label[rows] > 0) if self.n_rows else place >= 0

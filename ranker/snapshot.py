@@ -1,0 +1,166 @@
+"""Everything that may be known at an instant."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.arrays import Float32Array
+from features.block import Context
+from features.candidates import Candidates
+from features.history import History, LogFacts
+from features.ids import Ids
+from features.stage import FeatureStage, FeatureTables
+from ranker.candidates.base import Generator
+from ranker.candidates.merge import merge
+from ranker.progress import progress
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The history before an instant, the generators fitted on it, the features computed from it.
+
+    Training makes one per label window and serving one at the end of the data. They differ in
+    their instant and in nothing else, and nothing outside a snapshot reads the past: that is why
+    a model trained on the ones is right for the other, and why no feature can see its label.
+
+    Attributes
+    ----------
+    history : History
+        All users and all their events strictly before the instant.
+    generators : dict of name to Generator
+        Fitted on ``history``.
+    tables : FeatureTables
+        Computed from ``history``.
+    """
+
+    history: History
+    generators: dict[str, Generator]
+    tables: FeatureTables
+
+    @classmethod
+    def build(
+        cls,
+        interactions: pl.DataFrame,
+        *,
+        as_of: int | None,
+        facts: LogFacts,
+        generators: Mapping[str, Generator],
+        stage: FeatureStage,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+        random_state: int = 0,
+        label: str = "snapshot",
+    ) -> Snapshot:
+        """Fit everything on the interactions before ``as_of``.
+
+        Parameters
+        ----------
+        interactions : DataFrame
+            Canonical; rows at or after ``as_of`` are cut off here, whoever let them in.
+        as_of : int or None
+            A tick; None where the clock does not compare users.
+        facts : LogFacts
+        generators : mapping of name to Generator
+            Specifications: a fresh copy of each is fitted.
+        stage : FeatureStage
+        items, users : DataFrame, optional
+            Attribute tables; their items and users belong to the snapshot, also without events.
+        random_state : int
+        label : str
+            What the progress bar calls the snapshot.
+        """
+        if as_of is not None:
+            before = facts.clock.ticks(interactions["timestamp"]) < as_of
+            interactions = interactions.filter(pl.Series(before))
+        history = History.build(
+            interactions,
+            users=_all_ids("user_id", interactions, users),
+            items=_all_ids("item_id", interactions, items),
+            facts=facts,
+            as_of=as_of,
+        )
+        items = _align(items, "item_id", history.items)
+        users = _align(users, "user_id", history.users)
+        fitted: dict[str, Generator] = {}
+        for name, generator in progress(generators.items(), description=f"fit {label}"):
+            # Seeds follow names, so that leaving one source out does not change the others.
+            seed = zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
+            fitted[name] = generator.unfitted(seed).fit(history, items=items, users=users)
+        return cls.assemble(history, fitted, stage, items=items, users=users)
+
+    @classmethod
+    def assemble(
+        cls,
+        history: History,
+        generators: dict[str, Generator],
+        stage: FeatureStage,
+        *,
+        items: pl.DataFrame | None,
+        users: pl.DataFrame | None,
+    ) -> Snapshot:
+        """Compute the feature tables for a history and its fitted generators."""
+        context = Context(history, items=items, users=users, sources=generators)
+        return cls(history, generators, stage.fit(context))
+
+    def users(self, user_ids: pl.Series) -> History:
+        """The histories of users by id; an unknown user has none."""
+        return self.history.select(user_ids)
+
+    def sessions(self, events: pl.DataFrame) -> History:
+        """The histories of users given by their events, which stand in for what is known of them.
+
+        Users come in ascending order of id. Events with unknown items say nothing and are left
+        out. Users are looked at as of the snapshot, or after the last event if that is later.
+        """
+        facts, as_of = self.history.facts, None
+        if facts.clock.is_comparable:
+            last = int(facts.clock.ticks(events["timestamp"]).max())
+            as_of = max(self.history.as_of, last + facts.clock.step)
+        return History.build(
+            events,
+            users=Ids.sorted(events["user_id"]),
+            items=self.history.items,
+            facts=facts,
+            as_of=as_of,
+        )
+
+    def candidates(
+        self, history: History, depths: Mapping[str, int], *, exclude_seen: bool
+    ) -> Candidates:
+        """What the generators propose to users of :meth:`users` or :meth:`sessions`.
+
+        Parameters
+        ----------
+        history : History
+        depths : mapping of source name to int
+            How many items each source may propose to a user.
+        exclude_seen : bool
+        """
+        return merge(
+            {
+                name: generator.retrieve(history, depths[name], exclude_seen=exclude_seen)
+                for name, generator in self.generators.items()
+            },
+            history,
+        )
+
+    def features(self, history: History, candidates: Candidates) -> Float32Array:
+        """Feature table of candidates, float32 [n_rows, n_features]; NaN = unknown."""
+        return self.tables.transform(history, candidates)
+
+
+def _all_ids(key: str, interactions: pl.DataFrame, table: pl.DataFrame | None) -> Ids:
+    if table is None:
+        return Ids.sorted(interactions[key])
+    return Ids.sorted(interactions[key], table[key])
+
+
+def _align(table: pl.DataFrame | None, key: str, ids: Ids) -> pl.DataFrame | None:
+    """One row per row number; attributes of ids outside the table are null."""
+    if table is None:
+        return None
+    return pl.DataFrame({key: ids.values}).join(table, on=key, how="left", maintain_order="left")

@@ -1,0 +1,84 @@
+"""The hash that spreads users over shards, the digest of users, and the bars."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ranker.export.manifest import users_digest
+from ranker.export.shards import shard_numbers, split_chunks, split_users
+from ranker.progress import progress, progress_bar
+
+
+def test_shard_numbers_never_change() -> None:
+    # Golden: exports of earlier versions must be found where they are.
+    ids = pl.Series(["", "a", "ünï", "u1", "u2"])
+    expected = [
+        int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8).digest(), "little") % 10
+        for i in ids
+    ]
+    assert shard_numbers(ids, 10).tolist() == expected == [6, 8, 2, 0, 4]
+
+
+def test_integers_fall_where_their_text_falls() -> None:
+    ids = pl.Series([0, -5, 2**40])
+    assert shard_numbers(ids, 97).tolist() == shard_numbers(ids.cast(pl.String), 97).tolist()
+
+
+def test_shards_are_even() -> None:
+    counts = np.bincount(shard_numbers(pl.Series(range(20_000)), 10), minlength=10)
+    assert 1_800 < counts.min() <= counts.max() < 2_200
+
+
+def test_split_users_keeps_order_and_everybody() -> None:
+    ids = pl.Series(range(50))
+    shards = list(split_users(ids, 7))
+    assert len(shards) == 7
+    assert all(shard.is_sorted() for shard in shards)
+    assert pl.concat(shards).sort().equals(ids)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(0, [0]), (4, [4]), (5, [2, 3]), (9, [3, 3, 3])])
+def test_chunks_are_even(n: int, expected: list[int]) -> None:
+    assert [len(chunk) for chunk in split_chunks(pl.Series(range(n)), 4)] == expected
+
+
+def test_users_digest_tells_similar_lists_apart() -> None:
+    lists = [["1:a"], ["1", "a"], ["a1", "a"], ["a", "1a"], [], [""], ["", ""]]
+    digests = {users_digest(pl.Series(ids, dtype=pl.String)) for ids in lists}
+    digests |= {users_digest(pl.Series([12], dtype=d)) for d in (pl.Int64, pl.Int32)}
+    digests.add(users_digest(pl.Series(["12"])))
+    assert len(digests) == 10
+
+
+def test_bars_are_silent_where_nobody_looks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(progress(range(3), description="counting")) == [0, 1, 2]
+    with progress_bar(3, "counting", "things") as bar:
+        bar.update(3)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("RANKER_QUIET", "1")
+    assert list(progress(iter("ab"), description="counting", total=2)) == ["a", "b"]
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_bars_show_on_a_terminal_after_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("RANKER_QUIET", "0")
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
+    with progress_bar(4, "counting", "things") as bar:
+        start = vars(bar)["start_t"]
+        monkeypatch.setattr(bar, "_time", lambda: start + next(clock), raising=False)
+        for _ in range(4):
+            bar.update(1)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "counting" in captured.err

@@ -1,0 +1,380 @@
+"""The command line up to the model: arguments, errors, `init`, `doctor`, text for terminals."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.errors import ConfigError
+from ranker.cli import commands, main
+from ranker.cli.doctor import examine_tables
+from ranker.cli.text import format_table, hanging
+from ranker.config import example_config
+from ranker.datasets import Dataset
+
+LOG = """customer,sku,when,price
+1,a,2024-01-01,0.5
+1,b,2024-01-02,0.7
+2,a,2024-01-03,0.5
+2,c,2024-01-20,0.5
+3,a,2024-01-20,0.5
+"""
+CONFIG = """
+[data]
+interactions = "log.csv"
+items = "items.csv"
+columns = {user_id = "customer", item_id = "sku", timestamp = "when"}
+item_columns = {item_id = "sku"}
+[split]
+test = "7d"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "log.csv").write_text(LOG)
+    (tmp_path / "items.csv").write_text("sku,name\na,fig\nb,pear\nd,plum\n")
+    (tmp_path / "ranker.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+# --- Arguments and errors -----------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from ranker.cli import main\n"
+        "try:\n"
+        "    main(['--help'])\n"
+        "except SystemExit as stop:\n"
+        "    print('exit', stop.code)\n"
+        "print('heavy', [m for m in ('torch', 'ray', 'pandas', 'pyarrow') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in ("demo", "init", "doctor", "fit", "evaluate", "export", "recommend"):
+        assert f"    {name} " in done.stdout or f"    {name}\n" in done.stdout
+    assert "exit 0" in done.stdout
+    assert "heavy []" in done.stdout
+
+
+def test_version(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        run("--version")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("ranker ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["fit"], ["recommend", "model"]])
+def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert "usage: ranker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["doctor", "fit", "evaluate", "export"])
+def test_errors_are_one_message_without_a_traceback(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(command, tmp_path / "nowhere.toml") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("ranker: ")
+    assert "nowhere.toml: no such file" in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def interrupt(path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "load_config", interrupt)
+    assert run("fit", "any.toml") == 130
+    assert capsys.readouterr().err == "ranker: interrupted\n"
+
+
+@pytest.mark.parametrize("arguments", [["--quiet", "doctor"], ["doctor", "--quiet"]])
+def test_quiet_reaches_the_progress_bars_and_ends_with_the_command(
+    arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+    monkeypatch.delenv("RANKER_QUIET", raising=False)
+    load = commands.load_config
+    monkeypatch.setattr(
+        commands, "load_config", lambda path: seen.append(os.environ["RANKER_QUIET"]) or load(path)
+    )
+    assert run(*arguments, folder / "ranker.toml") == 0
+    assert seen == ["1"]
+    assert "RANKER_QUIET" not in os.environ
+
+
+def test_demo_calls_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    calls = []
+    demo = types.ModuleType("ranker.demo")
+    demo.run_demo = lambda output, random_state: calls.append((output, random_state))
+    monkeypatch.setitem(sys.modules, "ranker.demo", demo)
+    assert run("demo") == 0
+    assert run("demo", "--output", tmp_path, "--random-state", 3) == 0
+    assert calls == [(Path("ranker-demo"), 0), (tmp_path, 3)]
+
+
+# --- init ---------------------------------------------------------------------------------------
+
+
+def test_init_writes_the_example_but_never_over_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert run("init") == 0
+    assert (tmp_path / "ranker.toml").read_text() == example_config()
+    assert "ranker doctor ranker.toml" in capsys.readouterr().out
+    (tmp_path / "ranker.toml").write_text("mine")
+    assert run("init") == 2
+    assert "ranker.toml exists already" in capsys.readouterr().err
+    assert (tmp_path / "ranker.toml").read_text() == "mine"
+    assert run("init", "nowhere/ranker.toml") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+# --- doctor -------------------------------------------------------------------------------------
+
+
+def test_doctor_of_a_sound_folder(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("doctor", folder / "ranker.toml") == 0
+    out = capsys.readouterr().out
+    assert "FAIL" not in out
+    assert "PASS  interactions: 5 events of 3 users and 3 items" in out
+    assert "PASS  interactions: 1 of 3 users (33.3%) have a single event" in out
+    assert "PASS  interactions: from 2024-01-01 to 2024-01-20, 19.0 days" in out
+    assert "PASS  interactions: no two events with the same user_id, item_id, timestamp" in out
+    assert "PASS  interactions: not used: price" in out
+    assert "PASS  items: 3 rows, attributes: name" in out
+    assert "WARN  items: 1 items of the interactions (1 events) have no row, such as c" in out
+    assert "PASS  items: 1 items have no event yet" in out
+    assert "PASS  users: no table" in out
+    assert (
+        "PASS  split: 3 events to train on, 2 to test with; 2 users in the test, 1 of them" in out
+    )
+    assert max(len(line) for line in out.splitlines()) <= 100
+
+
+def test_doctor_quiet_shows_what_is_not_well(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("doctor", "--quiet", folder / "ranker.toml") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert [line[:4] for line in lines] == ["WARN"]
+
+
+def test_doctor_fails_on_a_mapping_to_a_column_that_is_not_there(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "ranker.toml").write_text(
+        '[data]\ninteractions = "log.csv"\nitems = "items.csv"\n'
+        'columns = {user_id = "custumer", item_id = "sku"}\n'
+    )
+    assert run("doctor", folder / "ranker.toml") == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "user_id: mapped to 'custumer', but the file has no such column" in out
+    assert "the nearest is 'customer'" in out
+    # The second table is looked at as well.
+    assert (
+        "item_id: no such column among ['sku', 'name']; name yours under [data.item_columns]" in out
+    )
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_a_wrong_mapping_stops_before_any_fit(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "ranker.toml").write_text(
+        '[data]\ninteractions = "log.csv"\ncolumns = {user_id = "custumer", item_id = "sku"}\n'
+    )
+    assert run(command, folder / "ranker.toml") == 2
+    assert "the nearest is 'customer'" in capsys.readouterr().err
+
+
+def test_an_unknown_metric_stops_before_any_fit(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "ranker.toml").write_text(CONFIG + '[evaluate]\nmetrics = ["ndgc"]\n')
+    assert run("evaluate", folder / "ranker.toml") == 2
+    assert "unknown metric 'ndgc'; the nearest known one is 'ndcg'" in capsys.readouterr().err
+
+
+def test_doctor_names_a_split_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "ranker.toml").write_text(CONFIG.replace('"7d"', "7"))
+    assert run("doctor", folder / "ranker.toml") == 1
+    assert "FAIL  split: " in capsys.readouterr().out
+
+
+def test_doctor_of_movielens(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml" / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n1,3,0.5,974981247\n"
+    )
+    (tmp_path / "ml" / "movies.csv").write_text("movieId,title,genres\n1,Heat (1995),Action\n")
+    (tmp_path / "ranker.toml").write_text('[data]\ndataset = "movielens"\npath = "ml"\n')
+    assert run("doctor", tmp_path / "ranker.toml") == 0
+    out = capsys.readouterr().out
+    assert "from 2000-07-30 18:45:03 to 2000-11-23" in out
+    assert "WARN  interactions: rating is not used" in out
+    assert "PASS  items: 1 rows, attributes: title, year, genres" in out
+
+
+def test_csv_ids_that_are_text_in_one_table_are_text_in_both(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "log.csv").write_text("user_id,item_id,timestamp\n1,1,2024-01-01\n2,2,2024-02-01\n")
+    (folder / "items.csv").write_text("item_id\n1\n2\nA3\n")
+    (folder / "users.csv").write_text("user_id\n1\n2\n")
+    (folder / "ranker.toml").write_text(
+        '[data]\ninteractions = "log.csv"\nitems = "items.csv"\nusers = "users.csv"\n'
+    )
+    assert run("doctor", folder / "ranker.toml") == 0
+    out = capsys.readouterr().out
+    assert "WARN  data: item_id is text in items but a number in interactions: taken as text" in out
+    assert "PASS  items: all items of the interactions have a row" in out
+    assert "PASS  items: 1 items have no event yet" in out
+    assert "PASS  users: all users of the interactions have a row" in out
+
+
+def findings(**tables: pl.DataFrame) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {"PASS": [], "WARN": [], "FAIL": []}
+    for finding in examine_tables(Dataset("test", **tables)):
+        found[finding.level].append(f"{finding.table}: {finding.text}")
+    return found
+
+
+def log(**columns: list[object]) -> pl.DataFrame:
+    n = len(next(iter(columns.values()))) if columns else 3
+    return pl.DataFrame({"user_id": [1] * n, "item_id": list(range(n)), **columns})
+
+
+DAY = datetime(2024, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("interactions", "warning"),
+    [
+        (log(), "no timestamp: labels are held out at random"),
+        (log(timestamp=[DAY, DAY]), "all events are at 2024-01-01 00:00:00"),
+        (log(timestamp=[0, 1, 2, 3]), "timestamp is a position in each user's own events"),
+        (log(timestamp=[1_700_000_000, 1_700_000_900]), "looks like a count since 1970"),
+        (
+            log(timestamp=[DAY, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=2)]),
+            "1 events lie in the future",
+        ),
+        (log(rating=[1.0, 5.0]), "rating is not used"),
+        (
+            pl.DataFrame({"user_id": [1, 1], "item_id": [2, 2], "timestamp": [DAY, DAY]}),
+            "1 events repeat another with the same user_id, item_id, timestamp, such as user_id 1",
+        ),
+        (
+            pl.DataFrame({"user_id": [1, 2], "item_id": [2, 2]}),
+            "2 of 2 users (100.0%) have a single event; their lists",
+        ),
+    ],
+)
+def test_doctor_warns(interactions: pl.DataFrame, warning: str):
+    assert any(warning in text for text in findings(interactions=interactions)["WARN"])
+
+
+def test_doctor_warns_of_tables_that_say_nothing():
+    items = pl.DataFrame({"item_id": [0, 1, 2], "title": [None, None, None]})
+    warnings = findings(interactions=log(), items=items)["WARN"]
+    assert "items: nothing but nulls in title; drop or fill them" in warnings
+    assert any("items: no table" in text for text in findings(interactions=log())["WARN"])
+
+
+def test_doctor_reports_every_fault_of_every_table():
+    failed = findings(
+        interactions=pl.DataFrame({"user_id": [1.5, 2.5], "weight": [float("inf"), 1.0]}),
+        items=pl.DataFrame({"item_id": [1, 1]}),
+        users=pl.DataFrame({"id": [1]}),
+    )["FAIL"]
+    assert [text.split(":")[0] for text in failed] == ["interactions"] * 3 + ["items", "users"]
+
+
+def test_doctor_fails_where_ids_cannot_meet():
+    items = pl.DataFrame({"item_id": ["0", "1", "2"]})
+    failed = findings(interactions=log(), items=items)["FAIL"]
+    assert len(failed) == 1
+    assert "cast them to one dtype" in failed[0]
+
+
+# --- export and recommend, as far as no model is needed ------------------------------------------
+
+
+def test_export_without_a_model(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("export", folder / "ranker.toml") == 2
+    assert "there is no model at" in capsys.readouterr().err
+
+
+def test_recommend_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("recommend", tmp_path / "model", "--user", "1") == 2
+    assert "there is no model; give the folder" in capsys.readouterr().err
+    assert run("recommend", tmp_path, "--user", "1", "-k", "0") == 2
+    assert "-k 0: expected a whole number from 1" in capsys.readouterr().err
+
+
+def test_user_ids_are_cast_to_those_of_the_model():
+    text = pl.Series("user_id", ["7", "8"])
+    assert commands._cast_ids(text, pl.Int64()).to_list() == [7, 8]
+    assert commands._cast_ids(text, pl.String()).to_list() == ["7", "8"]
+    assert commands._cast_ids(pl.Series([7, 8]), pl.String()).to_list() == ["7", "8"]
+    with pytest.raises(ConfigError, match=r"user 'x' cannot be .* are Int64; nor can 1 others"):
+        commands._cast_ids(pl.Series(["7", "x", "y"]), pl.Int64())
+    with pytest.raises(ConfigError, match=r"user '300' cannot be a user .* whose ids are UInt8$"):
+        commands._cast_ids(pl.Series(["300"]), pl.UInt8())
+
+
+def test_users_to_export_need_their_column(tmp_path: Path):
+    (tmp_path / "users.csv").write_text("customer\n1\n")
+    with pytest.raises(ConfigError, match=r"no column user_id among \['customer'\]"):
+        commands._read_users(str(tmp_path / "users.csv"), pl.Int64())
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def test_table_is_aligned():
+    frame = pl.DataFrame(
+        {
+            "metric": ["ndcg", "coverage"],
+            "mean": [0.5, 12.25],
+            "low": [0.4, None],
+            "genres": [["a", "b"], []],
+        }
+    )
+    assert format_table(frame).splitlines() == [
+        "metric       mean     low  genres",
+        "ndcg       0.5000  0.4000  a, b",
+        "coverage  12.2500       -",
+    ]
+
+
+def test_table_fits_the_terminal():
+    frame = pl.DataFrame({"rank": [1], "title": ["long " * 60], "note": ["x" * 70], "score": [0.5]})
+    lines = format_table(frame).splitlines()
+    assert {len(line) for line in lines} == {100}
+    assert "…" in lines[1]
+    assert lines[1].endswith("0.5000")
+
+
+def test_table_without_rows():
+    assert format_table(pl.DataFrame({"rank": [], "title": []})) == "rank  title"
+
+
+def test_hanging_paragraph():
+    assert (
+        hanging("PASS  " + "word " * 30, indent=6, width=40).splitlines()[1].startswith("      w")
+    )
