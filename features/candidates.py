@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import Float32Array, Int32Array, Int64Array
+from features.errors import SchemaError
 from features.ids import Ids
 
 
@@ -37,6 +38,50 @@ class Candidates:
     item: Int32Array
     score: Float32Array
     rank: Int32Array
+
+    @classmethod
+    def from_frame(
+        cls, frame: pl.DataFrame, *, users: Ids, items: Ids, sources: tuple[str, ...]
+    ) -> Candidates:
+        """Undo :meth:`frame`; rows may come in any order.
+
+        Raises
+        ------
+        SchemaError
+            If columns are missing, ids are not among ``users`` and ``items``, or a pair is there
+            twice.
+        """
+        wanted = [f"{source}_{kind}" for source in sources for kind in ("score", "rank")]
+        missing = [name for name in ("user_id", "item_id", *wanted) if name not in frame.columns]
+        if missing:
+            raise SchemaError("candidates", [f"columns {missing} are missing"])
+        user, item = users.encode(frame["user_id"]), items.encode(frame["item_id"])
+        problems = []
+        for column, rows in (("user_id", user), ("item_id", item)):
+            if (rows < 0).any():
+                unknown = frame[column].filter(pl.Series(rows < 0)).unique().sort()
+                problems.append(
+                    f"{column}: {len(unknown)} ids are not known to the snapshot (such as "
+                    f"{unknown.head(3).to_list()})"
+                )
+        order = np.lexsort((item, user))
+        repeated = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0)
+        if repeated.any():
+            problems.append(f"{int(repeated.sum())} pairs of user and item stand there twice")
+        if problems:
+            raise SchemaError("candidates", problems)
+        rows = frame[order]
+        rank = [rows[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
+        score = [rows[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources]
+        return cls(
+            users=users,
+            items=items,
+            sources=sources,
+            indptr=np.concatenate(([0], np.cumsum(np.bincount(user, minlength=len(users))))),
+            item=item[order],
+            score=np.ascontiguousarray(np.stack([s.to_numpy() for s in score], axis=1)),
+            rank=np.ascontiguousarray(np.stack([r.to_numpy() for r in rank], axis=1)),
+        )
 
     @property
     def n_users(self) -> int:

@@ -121,7 +121,8 @@ class Clock:
         """
         ticks = _parse_duration(length) if isinstance(length, str) else length
         wants_text = self.kind is ClockKind.ABSOLUTE
-        if isinstance(length, str) != wants_text or ticks is None or ticks < self.step:
+        is_wrong = isinstance(length, bool | float) or isinstance(length, str) != wants_text
+        if is_wrong or ticks is None or ticks < self.step:
             expected = "text such as '28d' or '12h'" if wants_text else "a positive whole number"
             raise ConfigError(
                 f"{length!r} is no length of time for a log whose clock is {self.kind.value}; "
@@ -144,7 +145,7 @@ def _parse_duration(text: str) -> int | None:
     size = _UNITS.get(text[len(number) :])
     try:
         return None if size is None else int(float(number) * size)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

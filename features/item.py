@@ -115,7 +115,7 @@ def _describe(
             )
         )
     described += [
-        ("users", "count", "share of users who took it", pl.col("users") / history.n_users),
+        ("users", "share", "share of users who took it", pl.col("users") / history.n_users),
         ("repeat_rate", "share", "share of its users who came back", pl.col("repeat_rate")),
         ("visits_per_user", "count", "instants per user who took it", pl.col("visits_per_user")),
     ]

@@ -9,6 +9,7 @@ import polars as pl
 
 from features.errors import SchemaError
 
+_COLUMNS = ("user_id", "item_id", "timestamp", "weight", "event")
 _SHOWN = 3  # offending values quoted in a message
 
 
@@ -35,7 +36,7 @@ def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFram
         With every problem of the frame: missing columns, unusable dtypes, nulls, infinite
         weights, no rows.
     """
-    frame = interactions.lazy().collect()
+    frame = _collect(interactions, "interactions")
     problems = [
         *_id_problems(frame, "user_id"),
         *_id_problems(frame, "item_id"),
@@ -102,10 +103,11 @@ def canonical_ids(ids: pl.Series) -> pl.Series:
 def _check_attributes(
     frame: pl.DataFrame | pl.LazyFrame, table: str, key: str
 ) -> pl.DataFrame:
-    frame = frame.lazy().collect()
+    frame = _collect(frame, table)
     problems = _id_problems(frame, key)
-    if not problems:
-        repeated = frame[key].filter(frame[key].is_duplicated())
+    if key in frame.columns and _is_id(frame.schema[key]):
+        ids = frame[key].drop_nulls()
+        repeated = ids.filter(ids.is_duplicated())
         if len(repeated):
             problems.append(
                 f"{key}: {repeated.n_unique()} ids stand in more than one row"
@@ -115,6 +117,18 @@ def _check_attributes(
     if problems:
         raise SchemaError(table, problems)
     return frame.with_columns(_canonical_id(key, frame))
+
+
+def _collect(frame: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
+    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        raise SchemaError(
+            table, [f"is a {type(frame).__name__}; expected a polars DataFrame or LazyFrame"]
+        )
+    return frame.lazy().collect()
+
+
+def _is_id(dtype: pl.DataType) -> bool:
+    return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
 def _canonical_id(column: str, frame: pl.DataFrame) -> pl.Expr:
@@ -139,15 +153,15 @@ def _id_problems(frame: pl.DataFrame, column: str) -> list[str]:
     if column not in frame.columns:
         return [_missing(column, frame.columns)]
     dtype = frame.schema[column]
-    if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
+    if not _is_id(dtype):
         return [
             f"{column}: dtype {dtype} cannot be an id{_examples(frame[column].drop_nulls())}; "
             f"cast it to Int64 or String"
         ]
-    problems = _null_problems(frame, column)
-    if dtype == pl.UInt64 and frame.height and (frame[column].max() or 0) > 2**63 - 1:
-        problems.append(f"{column}: values above 2**63 - 1; cast the column to String")
-    return problems
+    return [
+        *_null_problems(frame, column),
+        *_range_problems(frame, column, "cast the column to String"),
+    ]
 
 
 def _timestamp_problems(frame: pl.DataFrame) -> list[str]:
@@ -160,7 +174,10 @@ def _timestamp_problems(frame: pl.DataFrame) -> list[str]:
             f"Datetime, Date or Int64 (a clock or a position): parse text with "
             f"str.to_datetime(), or leave the column out"
         ]
-    return _null_problems(frame, "timestamp")
+    return [
+        *_null_problems(frame, "timestamp"),
+        *_range_problems(frame, "timestamp", "count in a larger unit"),
+    ]
 
 
 def _weight_problems(frame: pl.DataFrame) -> list[str]:
@@ -200,9 +217,20 @@ def _null_problems(frame: pl.DataFrame, column: str) -> list[str]:
     ]
 
 
+def _range_problems(frame: pl.DataFrame, column: str, remedy: str) -> list[str]:
+    if not frame.schema[column].is_integer():
+        return []
+    values = frame[column].drop_nulls()
+    beyond = values.filter(values.cast(pl.Int64, strict=False).is_null())
+    if not len(beyond):
+        return []
+    return [f"{column}: {len(beyond)} values do not fit Int64{_examples(beyond)}; {remedy}"]
+
+
 def _missing(column: str, columns: Iterable[str]) -> str:
     columns = list(columns)
-    near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+    strangers = [name for name in columns if name not in _COLUMNS]
+    near = difflib.get_close_matches(column, strangers, n=1, cutoff=0.5)
     hint = f"; the nearest is {near[0]!r}" if near else ""
     return (
         f"{column}: no such column among {columns}{hint}; rename yours to {column!r}, for "

@@ -1,0 +1,58 @@
+"""A gradient-boosted two-stage recommendation engine.
+
+Generators retrieve candidates, a feature stage describes them as of an instant, and a LightGBM
+LambdaRank model ranks them.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from features.errors import (
+    ConfigError,
+    ExportError,
+    MissingExtraError,
+    ModelFormatError,
+    NotFittedError,
+    RankerError,
+    SchemaError,
+)
+from ranker.candidates import ALS, CoVisitation, Generator, ItemKNN, OwnHistory, Popularity
+from ranker.evaluation import evaluate, evaluate_per_user, split_by_time
+from ranker.export import export_recommendations, read_export, verify_export
+from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
+from ranker.recommender import TwoStageRecommender
+from ranker.rerank.lambdarank import LambdaRank
+
+try:
+    __version__ = version("twostage-ranker")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "unknown"
+
+__all__ = [
+    "ALS",
+    "ConfigError",
+    "CoVisitation",
+    "ExportError",
+    "Generator",
+    "ItemKNN",
+    "LabelWindows",
+    "LambdaRank",
+    "LastInteractions",
+    "MissingExtraError",
+    "ModelFormatError",
+    "NotFittedError",
+    "OwnHistory",
+    "Popularity",
+    "RandomHoldout",
+    "RankerError",
+    "SchemaError",
+    "TwoStageRecommender",
+    "__version__",
+    "evaluate",
+    "evaluate_per_user",
+    "export_recommendations",
+    "read_export",
+    "split_by_time",
+    "verify_export",
+]

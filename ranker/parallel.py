@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from features.history import History
 from ranker.progress import progress_bar
 
@@ -46,6 +48,8 @@ def map_chunks(
     """
     starts = range(0, history.n_users, chunk_size)
     with (
+        # One for all: limits that threads set and lift side by side stay behind.
+        threadpool_limits(1, "blas"),
         progress_bar(history.n_users, description, "user") as bar,
         ThreadPoolExecutor(n_threads or n_cores()) as pool,
     ):

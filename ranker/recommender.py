@@ -1,37 +1,653 @@
-"""The two stages in one object."""
+"""The two stages in one object; wiring only."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Int32Array
 from features.candidates import Candidates
-from features.errors import ConfigError, NotFittedError, SchemaError
+from features.errors import ConfigError, NotFittedError
 from features.history import History, LogFacts
-from features.schema import (
-    canonical_ids,
-    check_id_dtypes,
-    check_interactions,
-    check_items,
-    check_users,
-)
+from features.schema import check_id_dtypes, check_interactions, check_items, check_users
 from features.stage import FeatureStage
-from ranker import explain, funnel, persistence
+from ranker import model_files
 from ranker.candidates.base import Generator
-from ranker.candidates.popularity import Popularity
-from ranker.defaults import default_depths, default_generators, repeats_in
-from ranker.holdout import Holdout, default_holdout
-from ranker.lists.topk import lists_frame, make_lists
+from ranker.defaults import default_generators, depths_of, popularity_of, repeats_in
+from ranker.explain import explain_items
+from ranker.funnel import FunnelCounts
+from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, default_holdout
+from ranker.id_dtype import IdDtype
+from ranker.model_files import State
 from ranker.parallel import map_chunks
-from ranker.rerank.first_stage import FUSION, first_stage_scores
+from ranker.persistence import load_files, save_files
+from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE, GateReport
-from ranker.rerank.lambdarank import FittedLambdaRank, LambdaRank
+from ranker.rerank.lambdarank import LambdaRank
+from ranker.serving import Server
 from ranker.snapshot import Snapshot
-from ranker.training import train_reranker
+from ranker.training import train_reranker, unseen
+
+logger = logging.getLogger(__name__)
+
+FrameLike = pl.DataFrame | pl.LazyFrame
+UserIds = pl.Series | Sequence[Any]
+T = TypeVar("T")
+
+
+class TwoStageRecommender:
+    """Candidate generators, features as of an instant, and a LambdaRank reranker.
+
+    Parameters
+    ----------
+    generators : sequence of (name, Generator), optional
+        The sources of candidates; the names are yours and appear in frames and reports.
+        Default: what suits the data.
+    features : FeatureStage, optional
+    reranker : LambdaRank, optional
+    holdout : Holdout, optional
+        Where labels come from. Default: windows of time, last interactions or a random part, by
+        what the timestamps allow.
+    n_windows : int, optional
+        How many label windows; only without ``holdout``.
+    window_length : str or int, optional
+        ``"28d"``, or a whole number on an integer clock; only without ``holdout``.
+    n_candidates : int or mapping of source name to int, optional
+        How many items each source may propose to a user.
+    repeats : bool, optional
+        Whether items are taken again, so that seen ones may be recommended. Default: what the
+        labels show.
+    gate : "warn" or "fallback"
+        The second stage is compared with every first stage on the freshest labels. If it is not
+        better by its mean: say so, or serve the better one.
+    max_groups : int
+        Users of a window to learn from; more are sampled.
+    chunk_size : int
+        Users served at a time.
+    n_threads : int
+        0 = all cores. Lists do not depend on it, nor on ``chunk_size``.
+    random_state : int
+
+    Attributes
+    ----------
+    gate_ : GateReport or None
+        None if there was nothing to learn from; then the rank fusion of the sources is served.
+    choices_ : list of str
+        What ``fit`` found out and chose, a line each.
+    repeats_ : bool
+    depths_ : dict of source name to int
+    system_, cold_system_ : str
+        What orders the lists of users with and without events.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> log = pl.DataFrame(
+    ...     {"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "b"],
+    ...      "timestamp": [1, 20, 40, 70, 110]}
+    ... )
+    >>> recommender = TwoStageRecommender(random_state=0).fit(log)
+    >>> recommender.recommend([3, 99], k=2).get_column("user_id").to_list()
+    [3, 3, 99, 99]
+    """
+
+    def __init__(
+        self,
+        *,
+        generators: Sequence[tuple[str, Generator]] | None = None,
+        features: FeatureStage | None = None,
+        reranker: LambdaRank | None = None,
+        holdout: Holdout | None = None,
+        n_windows: int | None = None,
+        window_length: str | int | None = None,
+        n_candidates: int | Mapping[str, int] | None = None,
+        repeats: bool | None = None,
+        gate: Literal["warn", "fallback"] = "warn",
+        max_groups: int = 20_000,
+        chunk_size: int = 1024,
+        n_threads: int = 0,
+        random_state: int = 0,
+    ) -> None:
+        self.generators = generators
+        self.features = features
+        self.reranker = reranker
+        self.holdout = holdout
+        self.n_windows = n_windows
+        self.window_length = window_length
+        self.n_candidates = n_candidates
+        self.repeats = repeats
+        self.gate = gate
+        self.max_groups = max_groups
+        self.chunk_size = chunk_size
+        self.n_threads = n_threads
+        self.random_state = random_state
+
+    @classmethod
+    def preset(cls, name: Literal["fast", "balanced", "best"], **keywords: Any) -> Self:
+        """A recommender with the settings of a preset; keywords of the constructor override them.
+
+        Parameters
+        ----------
+        name : "fast", "balanced" or "best"
+            ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
+            ``"best"`` asks the sources for more, learns from more windows and more slowly.
+        """
+        presets: dict[str, dict[str, Any]] = {
+            "fast": {
+                "n_windows": 2,
+                "n_candidates": 60,
+                "reranker": LambdaRank(learning_rate=0.1, n_trees=200, patience=20),
+            },
+            "balanced": {},
+            "best": {
+                "n_windows": 5,
+                "n_candidates": 200,
+                "reranker": LambdaRank(learning_rate=0.03, n_trees=2000, patience=80),
+            },
+        }
+        if name not in presets:
+            raise ConfigError(f"preset {name!r} is not known; expected one of {sorted(presets)}")
+        return cls(**presets[name] | keywords)
+
+    def fit(
+        self,
+        interactions: FrameLike,
+        *,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
+    ) -> Self:
+        """Learn from a log.
+
+        Parameters
+        ----------
+        interactions : DataFrame or LazyFrame
+            ``user_id``, ``item_id``, optional ``timestamp``, ``weight``, ``event``; see
+            :func:`features.schema.check_interactions`.
+        items, users : DataFrame or LazyFrame, optional
+            Attributes. Items and users of the tables are known also without any event.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        SchemaError
+            With every problem of a frame.
+        ConfigError
+            If parameters contradict each other or the data.
+        """
+        raw = interactions.lazy().collect()
+        log = check_interactions(raw)
+        tables = _check_tables(log, items, users)
+        facts = LogFacts.of(log)
+        holdout = self._choose_holdout(facts)
+        folds = holdout.folds(log, facts, random_state=self.random_state)
+        repeats = repeats_in(folds) if self.repeats is None else self.repeats
+        specs = (
+            default_generators(facts, repeats=repeats)
+            if self.generators is None
+            else _by_name(self.generators)
+        )
+        depths = depths_of(specs, self.n_candidates)
+        stage = self.features or FeatureStage()
+
+        def build(fold: Fold, label: str) -> Snapshot:
+            return Snapshot.build(
+                fold.history,
+                as_of=fold.as_of,
+                facts=facts,
+                generators=specs,
+                stage=stage,
+                items=tables[0],
+                users=tables[1],
+                random_state=self.random_state,
+                label=label,
+            )
+
+        trained = train_reranker(
+            folds,
+            build,
+            self.reranker or LambdaRank(),
+            depths,
+            fill=popularity_of(specs),
+            repeats=repeats,
+            max_groups=self.max_groups,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        gate = None if trained is None else trained.gate
+        system, cold_system, verdict = self._pass_gate(gate, popularity_of(specs))
+        choices = (
+            f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",
+            f"repeats: {'items are' if repeats else 'nothing is'} taken again",
+            "sources: " + ", ".join(f"{name} {depth}" for name, depth in depths.items()),
+            verdict,
+        )
+        for line in choices:
+            logger.info(line)
+        state = State(
+            log=log,
+            items=tables[0],
+            users=tables[1],
+            facts=facts,
+            user_dtype=IdDtype(raw.schema["user_id"]),
+            item_dtype=IdDtype(raw.schema["item_id"]),
+            stage=stage,
+            specs=specs,
+            depths=depths,
+            repeats=repeats,
+            system=system,
+            cold_system=cold_system,
+            model=None if trained is None else trained.model,
+            gate=gate,
+            choices=choices,
+            random_state=self.random_state,
+        )
+        self._serve(state, state.snapshot())
+        return self
+
+    def refresh(
+        self,
+        new_interactions: FrameLike,
+        *,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
+    ) -> Self:
+        """Serve from a new snapshot with more events in it; the reranker stays as it is.
+
+        Parameters
+        ----------
+        new_interactions : DataFrame or LazyFrame
+            Events to add, of old and new users and items; with the columns of the fit.
+        items, users : DataFrame or LazyFrame, optional
+            Attribute tables in place of those given before.
+        """
+        state = self._fitted()
+        new = check_interactions(new_interactions)
+        if set(new.columns) != set(state.log.columns):
+            raise ConfigError(
+                f"new_interactions have the columns {sorted(new.columns)}, the model was fitted "
+                f"with {sorted(state.log.columns)}; give the same ones"
+            )
+        for column in ("user_id", "item_id"):
+            check_id_dtypes(column, new_interactions=new, interactions=state.log)
+        log = pl.concat([state.log, new.select(state.log.schema).cast(dict(state.log.schema))])
+        tables = _check_tables(log, items, users)
+        state = dataclasses.replace(
+            state,
+            log=log,
+            items=state.items if tables[0] is None else tables[0],
+            users=state.users if tables[1] is None else tables[1],
+        )
+        self._serve(state, state.snapshot())
+        return self
+
+    def recommend(
+        self,
+        user_ids: UserIds | None = None,
+        *,
+        histories: FrameLike | None = None,
+        k: int = 10,
+        exclude_seen: bool | None = None,
+        system: str | None = None,
+    ) -> pl.DataFrame:
+        """Final lists.
+
+        Parameters
+        ----------
+        user_ids : Series or sequence, optional
+            Whom to serve, known or not; a user without events gets the cold-start list. Repeated
+            ids are served once. Default: everybody who is known.
+        histories : DataFrame or LazyFrame, optional
+            Instead of ids: interactions that are all that is to be known of their users (a
+            session, a new user). Nothing is fitted; events with unknown items are left out, and a
+            user with no others gets the cold-start list. Users come in ascending order.
+        k : int
+            Length of a list. It is exactly this long, unless the catalogue has no more items that
+            may be shown.
+        exclude_seen : bool, optional
+            Leave out what the user took before. Default: unless items are taken again.
+        system : str, optional
+            ``"two-stage"``, ``"fusion"`` or the name of a source, for comparisons. Default: what
+            the gate lets through.
+
+        Returns
+        -------
+        DataFrame
+            One row per user and rank: user_id, item_id (in the caller's dtypes), rank (Int64,
+            1 = best), score (Float32, descending within a user and comparable within a user
+            only; null where the list was filled up by popularity).
+        """
+        self._fitted()
+        if k < 1:
+            raise ConfigError(f"k={k} makes no list; expected 1 or more")
+        if system is not None and system not in self._server.systems:
+            raise ConfigError(
+                f"system {system!r} is not known; expected one of {list(self._server.systems)}"
+            )
+        exclude = self._excludes_seen(exclude_seen)
+        lists = self._map(
+            self._asked(user_ids, histories),
+            lambda part: self._server.lists(part, k, exclude_seen=exclude, system=system),
+            "recommend",
+        )
+        return self._for_caller(pl.concat(lists))
+
+    def generate_candidates(
+        self,
+        user_ids: UserIds | None = None,
+        *,
+        histories: FrameLike | None = None,
+        exclude_seen: bool | None = None,
+    ) -> pl.DataFrame:
+        """What the sources propose: user_id, item_id, <source>_score, <source>_rank, n_sources.
+
+        Scores and ranks (1 = best) are null where a source is silent. Parameters as in
+        :meth:`recommend`.
+        """
+        self._fitted()
+        exclude = self._excludes_seen(exclude_seen)
+        frames = self._map(
+            self._asked(user_ids, histories),
+            lambda part: self._server.candidates(part, exclude_seen=exclude).frame(),
+            "candidates",
+        )
+        return self._for_caller(pl.concat(frames))
+
+    def build_features(
+        self, candidates: pl.DataFrame, *, histories: FrameLike | None = None
+    ) -> pl.DataFrame:
+        """The feature table of candidates: user_id, item_id, Float32 columns; null = unknown.
+
+        Parameters
+        ----------
+        candidates : DataFrame
+            From :meth:`generate_candidates`, whole lists: some features compare a candidate with
+            the others of its user.
+        histories : DataFrame or LazyFrame, optional
+            What was given there.
+        """
+        state, snapshot = self._fitted(), self._server.snapshot
+        users = state.user_dtype.canonical(candidates["user_id"], "user_id")
+        items = state.item_dtype.canonical(candidates["item_id"], "item_id")
+        distinct = users.unique(maintain_order=True)
+        history = self._asked(None if histories is not None else distinct, histories)
+        if histories is not None:
+            history = history.select(distinct)
+        rows = Candidates.from_frame(
+            candidates.with_columns(users, items),
+            users=history.users,
+            items=history.items,
+            sources=tuple(snapshot.generators),
+        )
+        return self._for_caller(snapshot.tables.frame(history, rows))
+
+    def score(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
+
+        Columns are taken by name, so that their order does not matter.
+        """
+        model = self._fitted().model
+        if model is None:
+            raise NotFittedError(
+                "there is no second stage: the labels had nothing that any source proposed"
+            )
+        missing = [name for name in model.names if name not in table.columns]
+        if missing:
+            raise ConfigError(
+                f"the feature table lacks {len(missing)} columns, such as {missing[:3]}; build it "
+                f"with build_features of this recommender"
+            )
+        matrix = table.select(pl.col(model.names).cast(pl.Float32).fill_null(np.nan)).to_numpy()
+        scores = model.predict(np.ascontiguousarray(matrix), n_threads=self.n_threads)
+        return table.select("user_id", "item_id").with_columns(pl.Series("score", scores))
+
+    def explain(
+        self, user_id: Any, item_ids: UserIds | None = None, *, k: int = 10
+    ) -> pl.DataFrame:
+        """Why items are recommended to a user; see :func:`ranker.explain.explain_items`.
+
+        Parameters
+        ----------
+        user_id : id
+        item_ids : Series or sequence, optional
+            Default: the user's list.
+        k : int
+            Length of that list.
+
+        Raises
+        ------
+        ConfigError
+            If an item is not in the catalogue.
+        """
+        state, snapshot = self._fitted(), self._server.snapshot
+        if item_ids is None:
+            item_ids = self.recommend([user_id], k=k)["item_id"]
+        ids = state.item_dtype.canonical(pl.Series(item_ids), "item_id")
+        rows = snapshot.history.items.encode(ids)
+        if (rows < 0).any():
+            unknown = ids.filter(pl.Series(rows < 0)).head(3).to_list()
+            raise ConfigError(f"items {unknown} are not in the catalogue of this model")
+        history = self._asked([user_id], None)
+        candidates = self._server.candidates(history, exclude_seen=self._excludes_seen(None))
+        return self._for_caller(
+            explain_items(
+                snapshot, state.model, history, candidates, rows, titles=self._titles()
+            )
+        )
+
+    def funnel(self, test: FrameLike) -> pl.DataFrame:
+        """Where the relevant items of a test set get lost.
+
+        Parameters
+        ----------
+        test : DataFrame or LazyFrame
+            ``user_id``, ``item_id``; where nothing is taken again, items that the user had
+            before are left out.
+
+        Returns
+        -------
+        DataFrame
+            One row per stage (each source, their union, the final list) and depth: stage, depth,
+            recall (mean over users), found and lost (numbers of relevant items).
+        """
+        log = self._fitted().log
+        exclude = self._excludes_seen(None)
+        relevant = check_interactions(test.lazy().select("user_id", "item_id")).unique()
+        for column in ("user_id", "item_id"):
+            check_id_dtypes(column, test=relevant, interactions=log)
+        if exclude:
+            relevant = unseen(relevant, self._server.snapshot.history)
+        if not relevant.height:
+            raise ConfigError("test holds nothing but what its users took before")
+        counts = FunnelCounts(list(self.depths_))
+        users = self._server.snapshot.users(relevant["user_id"].unique().sort())
+        for part in self._map(
+            users, lambda part: self._server.hits(part, relevant, exclude_seen=exclude), "funnel"
+        ):
+            counts.add(*part)
+        return counts.frame(self.depths_)
+
+    def save(self, path: str | Path) -> None:
+        """Save to a directory: JSON, npz, Parquet and text, with checksums.
+
+        A model that stands there is replaced, anything else is not.
+        """
+        save_files(path, *model_files.to_files(self._fitted(), self._server.snapshot))
+
+    @classmethod
+    def load(cls, path: str | Path, *, custom: Iterable[type] = ()) -> Self:
+        """Load a saved recommender; nothing is unpickled and no code is looked up by name.
+
+        Parameters
+        ----------
+        path : str or Path
+        custom : iterable of type
+            Classes of your own generators and blocks, if the model has some.
+
+        Raises
+        ------
+        ModelFormatError
+            If anything is missing, changed, or of another version.
+        """
+        state, snapshot = model_files.from_files(*load_files(path), tuple(custom))
+        recommender = cls(
+            generators=list(state.specs.items()),
+            features=state.stage,
+            repeats=state.repeats,
+            random_state=state.random_state,
+        )
+        recommender._serve(state, snapshot)
+        return recommender
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that makes the lists, 64 hexadecimal digits."""
+        return model_files.fingerprint(self._fitted(), self._server.snapshot)
+
+    @property
+    def as_of(self) -> dt.datetime | int | None:
+        """The instant that the served snapshot stands at; None without a common clock."""
+        state = self._fitted()
+        return None if state.as_of is None else state.facts.clock.instant(state.as_of)
+
+    @property
+    def user_ids(self) -> pl.Series:
+        """Everybody who is known, ascending."""
+        users = self._fitted().user_dtype.restore(self._server.snapshot.history.users.values)
+        return users.rename("user_id")
+
+    def _serve(self, state: State, snapshot: Snapshot) -> None:
+        self._state = state
+        self._server = Server(
+            snapshot, state.model, state.depths, state.system, state.cold_system
+        )
+        self.gate_: GateReport | None = state.gate
+        self.choices_ = list(state.choices)
+        self.repeats_ = state.repeats
+        self.depths_ = state.depths
+        self.system_, self.cold_system_ = state.system, state.cold_system
+
+    def _fitted(self) -> State:
+        if not hasattr(self, "_state"):
+            raise NotFittedError("this recommender is not fitted yet; call fit(interactions)")
+        return self._state
+
+    def _choose_holdout(self, facts: LogFacts) -> Holdout:
+        if self.gate not in ("warn", "fallback"):
+            raise ConfigError(f"gate={self.gate!r} is not known; expected 'warn' or 'fallback'")
+        if self.n_windows is None and self.window_length is None:
+            return self.holdout or default_holdout(facts)
+        if self.holdout is not None:
+            raise ConfigError("give either holdout or n_windows and window_length, not both")
+        holdout = default_holdout(facts)
+        if isinstance(holdout, LabelWindows):
+            n_windows = self.n_windows or holdout.n_windows
+            return LabelWindows(length=self.window_length, n_windows=n_windows)
+        if self.window_length is not None:
+            raise ConfigError(
+                f"window_length={self.window_length!r} needs timestamps that compare users, and "
+                f"this log's clock is {facts.clock.kind.value}"
+            )
+        if isinstance(holdout, LastInteractions):
+            return LastInteractions(n_windows=self.n_windows or holdout.n_windows)
+        return holdout
+
+    def _pass_gate(self, gate: GateReport | None, fill: str | None) -> tuple[str, str, str]:
+        """What serves users with and without events, and a line that says why."""
+        if gate is None:
+            return FUSION, FUSION, "gate: nothing to learn from, the fusion of ranks is served"
+        system = TWO_STAGE if self.gate == "warn" else gate.winner
+        if gate.winner != TWO_STAGE and self.gate == "warn":
+            logger.warning(
+                "the second stage is not better than %s on the freshest labels: %s",
+                gate.best_first_stage,
+                gate,
+            )
+        cold = FUSION if fill is None else gate.cold_winner(fill)
+        return system, cold, f"gate: {gate}; serves {system}, {cold} to users without events"
+
+    def _excludes_seen(self, exclude_seen: bool | None) -> bool:
+        return not self.repeats_ if exclude_seen is None else exclude_seen
+
+    def _asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
+        """The histories of the users whom a call is about."""
+        state, snapshot = self._fitted(), self._server.snapshot
+        if user_ids is not None and histories is not None:
+            raise ConfigError("give user_ids or histories, not both")
+        if histories is not None:
+            events = check_interactions(histories)
+            for column in ("user_id", "item_id"):
+                check_id_dtypes(column, histories=events, interactions=state.log)
+            if "timestamp" in state.log.columns and "timestamp" not in events.columns:
+                raise ConfigError(
+                    "histories have no timestamp, but the model was fitted with one; add it"
+                )
+            return snapshot.sessions(events)
+        if user_ids is None:
+            return snapshot.history
+        asked = state.user_dtype.canonical(pl.Series(user_ids), "user_id")
+        return snapshot.users(asked.unique(maintain_order=True))
+
+    def _map(self, history: History, work: Callable[[History], T], label: str) -> list[T]:
+        if not history.n_users:
+            return [work(history)]
+        return list(
+            map_chunks(
+                lambda _, part: work(part),
+                history,
+                self.chunk_size,
+                self.n_threads,
+                description=label,
+            )
+        )
+
+    def _titles(self) -> pl.Series:
+        """What to call each item of the catalogue: its title, or its id."""
+        items = self._server.snapshot.history.items.values
+        names = pl.DataFrame({"item_id": items, "name": items.cast(pl.String)})
+        table = self._state.items
+        if table is None or "title" not in table.columns:
+            return names["name"]
+        titled = names.join(
+            table.select("item_id", pl.col("title").cast(pl.String)),
+            on="item_id",
+            how="left",
+            maintain_order="left",
+        )
+        return titled.select(pl.coalesce("title", "name")).to_series()
+
+    def _for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Ids in the dtypes in which they came."""
+        dtypes = {"user_id": self._state.user_dtype, "item_id": self._state.item_dtype}
+        return frame.with_columns(
+            dtype.restore(frame[column])
+            for column, dtype in dtypes.items()
+            if column in frame.columns
+        )
+
+
+def _by_name(generators: Sequence[tuple[str, Generator]]) -> dict[str, Generator]:
+    named = dict(generators)
+    if len(named) < len(generators) or not named:
+        raise ConfigError(
+            f"generators need distinct names, at least one; got {[name for name, _ in generators]}"
+        )
+    return named
+
+
+def _check_tables(
+    log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
+) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+    item_table = None if items is None else check_items(items)
+    user_table = None if users is None else check_users(users)
+    check_id_dtypes("item_id", interactions=log, items=item_table)
+    check_id_dtypes("user_id", interactions=log, users=user_table)
+    return item_table, user_table

@@ -73,6 +73,26 @@ class Snapshot:
         label : str
             What the progress bar calls the snapshot.
         """
+        history, items, users = cls.encode(
+            interactions, as_of=as_of, facts=facts, items=items, users=users
+        )
+        fitted: dict[str, Generator] = {}
+        for name, generator in progress(generators.items(), description=f"fit {label}"):
+            # Seeds follow names, so that leaving one source out does not change the others.
+            seed = zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
+            fitted[name] = generator.unfitted(seed).fit(history, items=items, users=users)
+        return cls.assemble(history, fitted, stage, items=items, users=users)
+
+    @staticmethod
+    def encode(
+        interactions: pl.DataFrame,
+        *,
+        as_of: int | None,
+        facts: LogFacts,
+        items: pl.DataFrame | None,
+        users: pl.DataFrame | None,
+    ) -> tuple[History, pl.DataFrame | None, pl.DataFrame | None]:
+        """The history before ``as_of``, and the attribute tables with one row per row number."""
         if as_of is not None:
             before = facts.clock.ticks(interactions["timestamp"]) < as_of
             interactions = interactions.filter(pl.Series(before))
@@ -83,14 +103,11 @@ class Snapshot:
             facts=facts,
             as_of=as_of,
         )
-        items = _align(items, "item_id", history.items)
-        users = _align(users, "user_id", history.users)
-        fitted: dict[str, Generator] = {}
-        for name, generator in progress(generators.items(), description=f"fit {label}"):
-            # Seeds follow names, so that leaving one source out does not change the others.
-            seed = zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
-            fitted[name] = generator.unfitted(seed).fit(history, items=items, users=users)
-        return cls.assemble(history, fitted, stage, items=items, users=users)
+        return (
+            history,
+            _align(items, "item_id", history.items),
+            _align(users, "user_id", history.users),
+        )
 
     @classmethod
     def assemble(

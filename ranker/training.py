@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,9 +12,108 @@ from features.arrays import BoolArray, Int8Array, Int64Array
 from features.candidates import Candidates
 from features.history import History
 from features.kernel import kernel
+from ranker.holdout import Fold
 from ranker.parallel import map_chunks
+from ranker.rerank.first_stage import FUSION, first_stage_scores
+from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
+from ranker.rerank.lambdarank import FittedLambdaRank, LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.snapshot import Snapshot
+
+_MAX_VALIDATION_GROUPS = 5_000  # enough to tell one percent apart, and all their rows are kept
+_VALIDATION_SHARE = 0.3  # of the groups, where there is only one fold
+
+
+@dataclass(frozen=True)
+class TrainedReranker:
+    """A reranker and how it compared before it was grown again on everything.
+
+    Attributes
+    ----------
+    model : FittedLambdaRank
+    gate : GateReport
+    """
+
+    model: FittedLambdaRank
+    gate: GateReport
+
+
+def train_reranker(
+    folds: Sequence[Fold],
+    build: Callable[[Fold, str], Snapshot],
+    reranker: LambdaRank,
+    depths: Mapping[str, int],
+    *,
+    fill: str | None,
+    repeats: bool,
+    max_groups: int,
+    random_state: int,
+    n_threads: int,
+) -> TrainedReranker | None:
+    """Learn to rank from folds of the log.
+
+    The freshest fold chooses the number of trees and is asked whether the second stage helps;
+    then the trees are grown again with its labels included.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        Freshest first. A single one is parted by user.
+    build : callable
+        Builds the snapshot of a fold; the text says which one it is.
+    reranker : LambdaRank
+    depths : mapping of source name to int
+    fill : str
+        The popularity source that fills up the lists of the others where they are compared.
+    repeats : bool
+    max_groups : int
+        Users of a fold to learn from.
+    random_state, n_threads : int
+
+    Returns
+    -------
+    TrainedReranker or None
+        None if there is nothing to learn from: no fold, or no proposed item that was taken.
+    """
+    older: list[LabelledTable] = []
+    freshest, names = None, ()
+    for index, fold in enumerate(folds):
+        snapshot = build(fold, f"window {index + 1} of {len(folds)}")
+        names = snapshot.tables.names
+        table = label_candidates(
+            snapshot,
+            fold.labels,
+            depths,
+            repeats=repeats,
+            max_groups=max_groups if index else min(max_groups, _MAX_VALIDATION_GROUPS),
+            thin=index > 0,
+            random_state=random_state + index,
+            n_threads=n_threads,
+        )
+        if index == 0:
+            freshest = table
+        elif table is not None and table.n_groups:
+            older.append(table)
+    if freshest is None or not freshest.label.any():
+        return None
+    if older:
+        train, validation = LabelledTable.concatenate(older), freshest
+    else:
+        in_validation = np.random.default_rng(random_state).random(freshest.n_groups)
+        validation = freshest.groups(in_validation < _VALIDATION_SHARE)
+        train = thin_out(freshest.groups(in_validation >= _VALIDATION_SHARE), random_state)
+    if not train.label.any() or not validation.label.any():
+        return None
+    settings = {"random_state": random_state, "n_threads": n_threads}
+    model = reranker.fit(train, names, validation=validation, **settings)
+    scores = {TWO_STAGE: model.predict(validation.features, n_threads=n_threads)}
+    for system in (*depths, FUSION):
+        scores[system] = first_stage_scores(system, list(depths), validation.rank, fill=fill)
+    gate = open_gate(validation, scores, k=reranker.k, random_state=random_state)
+    everything = LabelledTable.concatenate([thin_out(freshest, random_state), *older])
+    del train, validation, freshest, older
+    model = reranker.fit(everything, names, n_trees=model.n_trees, **settings)
+    return TrainedReranker(model, gate)
 
 def label_candidates(
     snapshot: Snapshot,
@@ -53,7 +153,7 @@ def label_candidates(
     LabelledTable or None
         None if nothing is relevant to anybody.
     """
-    relevant = labels if repeats else _unseen(labels, snapshot.history)
+    relevant = labels if repeats else unseen(labels, snapshot.history)
     if not relevant.height:
         return None
     user_ids = _sample(relevant["user_id"].unique().sort(), max_groups, random_state)
@@ -61,7 +161,7 @@ def label_candidates(
 
     def label(start: int, history: History) -> LabelledTable:
         candidates = snapshot.candidates(history, depths, exclude_seen=not repeats)
-        label, n_relevant = _mark(candidates, relevant)
+        label, n_relevant = mark_relevant(candidates, relevant)
         table = LabelledTable(
             features=snapshot.features(history, candidates),
             label=label,
@@ -101,7 +201,8 @@ def thin_out(
     return table.take(_choose(table.label, table.indptr, keys, share, per_positive, at_most))
 
 
-def _unseen(labels: pl.DataFrame, history: History) -> pl.DataFrame:
+def unseen(labels: pl.DataFrame, history: History) -> pl.DataFrame:
+    """The pairs of user and item that are not in the history."""
     seen = pl.DataFrame(
         {
             "user_id": history.users.decode(history.user),
@@ -118,8 +219,15 @@ def _sample(user_ids: pl.Series, n: int, random_state: int) -> pl.Series:
     return user_ids.gather(np.sort(chosen))
 
 
-def _mark(candidates: Candidates, relevant: pl.DataFrame) -> tuple[Int8Array, Int64Array]:
-    """Labels of the rows, and the number of relevant items of each user."""
+def mark_relevant(candidates: Candidates, relevant: pl.DataFrame) -> tuple[Int8Array, Int64Array]:
+    """Labels of the rows, int8 [n_rows], and the number of relevant items of each user, int64.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    relevant : DataFrame
+        ``user_id``, ``item_id``, distinct; other users' rows are passed over.
+    """
     user = candidates.users.encode(relevant["user_id"]).astype(np.int64)
     item = candidates.items.encode(relevant["item_id"]).astype(np.int64)
     n_relevant = np.bincount(user[user >= 0], minlength=candidates.n_users)

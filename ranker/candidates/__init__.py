@@ -1,0 +1,22 @@
+"""The first stage: generators of candidates, and their merge."""
+
+from __future__ import annotations
+
+from ranker.candidates.als import ALS
+from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.item_knn import ItemKNN
+from ranker.candidates.merge import merge
+from ranker.candidates.own_history import OwnHistory
+from ranker.candidates.popularity import Popularity
+
+__all__ = [
+    "ALS",
+    "CoVisitation",
+    "Generator",
+    "ItemKNN",
+    "OwnHistory",
+    "Popularity",
+    "Retrieved",
+    "merge",
+]

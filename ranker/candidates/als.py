@@ -23,9 +23,10 @@ class ALS(Generator):
     """Implicit-feedback matrix factorisation (``R ~ U'V`` weighted by confidence).
 
     Hu, Koren, Volinsky: Collaborative filtering for implicit feedback datasets (ICDM 2008), by
-    the library implicit. The confidence of a cell is ``1 + alpha * log(1 + w)`` with ``w`` the
-    decayed sum of the weights of its events. Users are folded in by their events, eq. (4) of the
-    paper, with the item factors held, whether they took part in the fit or not.
+    the library implicit. The confidence of a cell with events is ``alpha * log(1 + w)``, with
+    ``w`` the decayed sum of their weights, and 1 of any other (the paper adds 1 to the former,
+    implicit does not). Users are folded in by their events, eq. (4) of the paper, with the item
+    factors held, whether they took part in the fit or not.
 
     Parameters
     ----------
@@ -61,16 +62,17 @@ class ALS(Generator):
         self.n_items_ = np.array(history.n_items)
         self.item_: Int32Array = np.unique(history.item)
         # implicit warm-starts a model that is fitted twice, so that each fit gets a new one. It
-        # needs an int as random_state (a RandomState crashes it) and one BLAS thread.
-        model = AlternatingLeastSquares(
-            factors=self.factors,
-            regularization=self.regularization,
-            alpha=self.alpha,
-            iterations=self.iterations,
-            random_state=self.random_state or 0,
-            dtype=np.float32,
-        )
+        # needs an int as random_state (a RandomState crashes it) and one BLAS thread, about which
+        # it warns when it is made.
         with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.regularization,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                random_state=self.random_state or 0,
+                dtype=np.float32,
+            )
             model.fit(self._confidence(history), show_progress=False)
         self.vectors_: Float32Array = np.asarray(model.item_factors)
         return self
@@ -91,23 +93,26 @@ class ALS(Generator):
 
     def user_vectors(self, history: History) -> Float32Array:
         """User factors by the users' events, float32 [n_users, factors]."""
-        if id(self) not in history.memo:
-            history.memo[id(self)] = self._fold_in(history)
-        vectors: Float32Array = history.memo[id(self)]
+        # The item factors stand in the memo too: after another fit, or where the id of a
+        # generator that is gone is given out again, they are not the same ones.
+        factors = self._get("vectors_")
+        if history.memo.get(id(self), (None,))[0] is not factors:
+            history.memo[id(self)] = factors, self._fold_in(history)
+        vectors: Float32Array = history.memo[id(self)][1]
         return vectors
 
     def _fold_in(self, history: History) -> Float32Array:
-        model = AlternatingLeastSquares(
-            factors=self.factors,
-            regularization=self.regularization,
-            alpha=self.alpha,
-            num_threads=1,
-            dtype=np.float32,
-        )
-        model.item_factors = self._get("vectors_")
         if not history.n_users:
             return np.zeros((0, self.factors), np.float32)
         with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.regularization,
+                alpha=self.alpha,
+                num_threads=1,
+                dtype=np.float32,
+            )
+            model.item_factors = self.vectors_
             users = np.arange(history.n_users)
             vectors = model.recalculate_user(users, self._confidence(history))
         return np.asarray(vectors, np.float32).reshape(history.n_users, self.factors)

@@ -71,6 +71,7 @@ class CoVisitation(Generator):
         order = np.argsort(history.item, kind="stable")
         counts = np.bincount(history.item, minlength=history.n_items)
         item_indptr = np.concatenate(([0], np.cumsum(counts)))
+        n_events = np.maximum(counts, 1.0) + self.shrink  # items without events are in no pair
         item, value, length = _count_pairs(
             item_indptr,
             order,
@@ -83,8 +84,8 @@ class CoVisitation(Generator):
             # Without timestamps nothing is close or far: every pair of a user counts.
             history.n_events if history.clock.kind is ClockKind.NONE else self.max_events,
             self.forward_only,
-            (counts + self.shrink) ** -0.5,
-            (counts + self.shrink) ** -self.discount,
+            n_events**-0.5,
+            n_events**-self.discount,
             self.neighbours,
         )
         indptr = np.concatenate(([0], np.cumsum(length)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 from implicit.nearest_neighbours import (
-    BM25Recommender,
-    CosineRecommender,
     ItemItemRecommender,
-    TFIDFRecommender,
+    bm25_weight,
+    normalize,
+    tfidf_weight,
 )
 from scipy import sparse
 
@@ -22,10 +23,11 @@ from features.history import History
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.retrieval import top_by_similarity
 
-_MODELS: dict[str, type[ItemItemRecommender]] = {
-    "cosine": CosineRecommender,
-    "tfidf": TFIDFRecommender,
-    "bm25": BM25Recommender,
+# As in implicit's recommenders of these names, items by users.
+_WEIGHTINGS: dict[str, Callable[[sparse.csc_matrix], sparse.coo_matrix]] = {
+    "cosine": normalize,
+    "tfidf": lambda items: normalize(tfidf_weight(items)),
+    "bm25": lambda items: bm25_weight(items, K1=1.2, B=0.75),
 }
 
 
@@ -59,17 +61,23 @@ class ItemKNN(Generator):
         users: pl.DataFrame | None = None,
     ) -> Self:
         """Compute the similarities; attributes are not used."""
-        if self.weighting not in _MODELS:
+        if self.weighting not in _WEIGHTINGS:
             raise ConfigError(
-                f"weighting={self.weighting!r} is not known; expected one of {sorted(_MODELS)}"
+                f"weighting={self.weighting!r} is not known; expected one of {sorted(_WEIGHTINGS)}"
             )
         self.half_life_ticks_: AnyArray = np.array(
             length_ticks(history, self.half_life)
         )
-        model = _MODELS[self.weighting](K=self.neighbours + 1)
         matrix = history.matrix()
         matrix.data = np.ones_like(matrix.data)
-        model.fit(matrix, show_progress=False)
+        # A user of all items but one has the weight log(1) in tf-idf; an item that only such
+        # users took has no norm, and is similar to nothing.
+        with np.errstate(invalid="ignore"):
+            weighted = _WEIGHTINGS[self.weighting](matrix.T)
+        weighted.data = np.nan_to_num(weighted.data)
+        # implicit's own recommenders hand over another format, and warn of that themselves.
+        model = ItemItemRecommender(K=self.neighbours + 1)
+        model.fit(weighted.T.tocsr(), show_progress=False)
         similarity = sparse.csr_matrix(model.similarity, dtype=np.float32)
         similarity.setdiag(0.0)
         similarity.eliminate_zeros()

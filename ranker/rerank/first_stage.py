@@ -16,7 +16,7 @@ _BEHIND = np.float32(1e6)
 
 
 def first_stage_scores(
-    system: str, sources: Sequence[str], rank: Int32Array, *, fill: str
+    system: str, sources: Sequence[str], rank: Int32Array, *, fill: str | None
 ) -> Float32Array:
     """Scores that put candidates in the order of one source, or of the fusion of all.
 
@@ -27,7 +27,7 @@ def first_stage_scores(
     sources : sequence of str
     rank : int32 array [n_rows, n_sources]
         0 = not proposed.
-    fill : str
+    fill : str, optional
         The source whose items follow those of ``system``: lists are filled up by popularity.
 
     Returns
@@ -37,6 +37,7 @@ def first_stage_scores(
     """
     if system == FUSION:
         return fuse_ranks(rank)
-    own, filling = rank[:, sources.index(system)], rank[:, sources.index(fill)]
+    own = rank[:, sources.index(system)]
+    filling = np.zeros_like(own) if fill is None else rank[:, sources.index(fill)]
     behind = np.where(filling > 0, -filling - _BEHIND, np.nan)
     return np.where(own > 0, -own, behind).astype(np.float32)

@@ -16,6 +16,8 @@ from ranker.rerank.table import LabelledTable
 TWO_STAGE = "two-stage"
 """Name of the lists that the reranker orders."""
 
+_MIN_COLD_USERS = 30
+
 
 @dataclass(frozen=True)
 class GateReport:
@@ -27,14 +29,18 @@ class GateReport:
         Mean NDCG@k over the users of the freshest labels.
     against : dict of system to PairedInterval
         NDCG@k of the second stage minus that of the system.
+    cold : dict of system to float
+        Mean NDCG@k over those of them who had no events before; empty if there are none.
     k : int
-    n_users : int
+    n_users, n_cold : int
     """
 
     ndcg: dict[str, float]
     against: dict[str, PairedInterval]
+    cold: dict[str, float]
     k: int
     n_users: int
+    n_cold: int
 
     @property
     def best_first_stage(self) -> str:
@@ -54,6 +60,15 @@ class GateReport:
         """What to serve: the first stage only where it is the better by its mean."""
         interval = self.against[self.best_first_stage]
         return TWO_STAGE if interval.difference > 0 else self.best_first_stage
+
+    def cold_winner(self, fill: str) -> str:
+        """What to serve to users without events: ``fill``, unless another proved better.
+
+        Too few such users prove nothing.
+        """
+        if self.n_cold < _MIN_COLD_USERS:
+            return fill
+        return max(self.cold, key=lambda system: (self.cold[system], system == fill))
 
     def __str__(self) -> str:
         best = self.best_first_stage
@@ -103,8 +118,14 @@ def open_gate(
             for name, values in per_user.items()
             if name != TWO_STAGE
         },
+        cold={
+            name: float(values[table.is_cold].mean())
+            for name, values in per_user.items()
+            if table.is_cold.any()
+        },
         k=k,
         n_users=table.n_groups,
+        n_cold=int(table.is_cold.sum()),
     )
 
 

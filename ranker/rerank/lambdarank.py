@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import quote
 
 # LightGBM's idle threads spin and starve whoever shares the machine; OpenMP reads this when the
 # library loads, hence before the import.
@@ -101,7 +102,10 @@ class LambdaRank:
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
             booster = lgb.train(settings, data, rounds, callbacks=callbacks, **watched)
         n_kept = booster.best_iteration if validation is not None else -1
-        return FittedLambdaRank(booster.model_to_string(num_iteration=n_kept), tuple(names))
+        text = booster.model_to_string(num_iteration=n_kept)
+        # The one line in which models by different numbers of threads differ.
+        text = text.replace(f"[num_threads: {n_threads}]", "[num_threads: 0]")
+        return FittedLambdaRank(text, tuple(names))
 
     def parameters(self) -> dict[str, Any]:
         """The constructor's keywords, as JSON can hold them."""
@@ -155,11 +159,13 @@ class FittedLambdaRank:
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
         self.text = text
         self.names = names
+        if "end of parameters" not in text:  # reading the rest would crash the process
+            raise ModelFormatError("the reranker's trees cannot be read: their end is missing")
         try:
             self._booster = lgb.Booster(model_str=text)
         except lgb.basic.LightGBMError as error:
             raise ModelFormatError(f"the reranker's trees cannot be read: {error}") from None
-        if tuple(self._booster.feature_name()) != names:
+        if self._booster.feature_name() != _plain(names):
             raise ModelFormatError(
                 "the reranker's trees were grown on other features than those of this model"
             )
@@ -191,6 +197,11 @@ class FittedLambdaRank:
         return np.asarray(self._booster.feature_importance("gain"), np.float64)
 
 
+def _plain(names: Sequence[str]) -> list[str]:
+    # LightGBM refuses names with JSON's own characters and turns spaces into underscores.
+    return [quote(name, safe="") for name in names]
+
+
 def _dataset(
     table: LabelledTable, names: Sequence[str], reference: lgb.Dataset | None = None
 ) -> lgb.Dataset:
@@ -200,7 +211,7 @@ def _dataset(
         table.features,
         label=table.label,
         group=lengths[lengths > 0],
-        feature_name=list(names),
+        feature_name=_plain(names),
         reference=reference,
         free_raw_data=True,
     )

@@ -73,8 +73,17 @@ class LabelledTable:
         )
 
     def groups(self, is_kept: BoolArray) -> LabelledTable:
-        """The groups marked, whole."""
-        return self.take(np.repeat(is_kept, np.diff(self.indptr)))
+        """The groups marked, whole; one without any row is a group too."""
+        lengths = np.diff(self.indptr)
+        rows = np.repeat(is_kept, lengths)
+        return LabelledTable(
+            features=self.features[rows],
+            label=self.label[rows],
+            indptr=np.concatenate(([0], np.cumsum(lengths[is_kept]))),
+            n_relevant=self.n_relevant[is_kept],
+            rank=self.rank[rows],
+            is_cold=self.is_cold[is_kept],
+        )
 
     def hits(self, scores: Float32Array, k: int) -> BoolArray:
         """Whether each of the k best rows by ``scores`` is relevant, bool [n_groups, k]."""

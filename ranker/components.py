@@ -1,0 +1,90 @@
+"""Generators, blocks and other parameterised parts as JSON, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from features.errors import ConfigError, ModelFormatError
+from features.item import ItemPopularity
+from features.listwise import Listwise
+from features.pair import UserItemHistory
+from features.similarity import EmbeddingAffinity, HistorySimilarity
+from features.source import SourceScores
+from features.stage import FeatureStage
+from features.user import UserActivity
+from ranker.candidates.als import ALS
+from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.item_knn import ItemKNN
+from ranker.candidates.own_history import OwnHistory
+from ranker.candidates.popularity import Popularity
+from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
+from ranker.rerank.lambdarank import LambdaRank
+
+_KNOWN: tuple[type, ...] = (
+    *(ALS, CoVisitation, ItemKNN, OwnHistory, Popularity),
+    *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
+    *(ItemPopularity, UserActivity, Listwise, FeatureStage),
+    *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank),
+)
+
+
+def to_json(part: Any) -> dict[str, Any]:
+    """The type and the parameters of a part.
+
+    Raises
+    ------
+    ConfigError
+        If the part is not a dataclass, so that its parameters are not known.
+    """
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        raise ConfigError(
+            f"{type(part).__name__} cannot be saved: make it a dataclass whose fields are its "
+            f"parameters"
+        )
+    parameters = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            value = to_json(value)
+        elif isinstance(value, tuple):
+            value = [to_json(x) if dataclasses.is_dataclass(x) else x for x in value]
+        parameters[field.name] = value
+    return {"type": type(part).__name__, "parameters": parameters}
+
+
+def from_json(spec: Mapping[str, Any], custom: Iterable[type] = ()) -> Any:
+    """Make a part again; nothing is imported by name.
+
+    Parameters
+    ----------
+    spec : mapping
+        From :func:`to_json`.
+    custom : iterable of type
+        Types of the caller's own.
+
+    Raises
+    ------
+    ModelFormatError
+        If the type is not known or its parameters do not fit.
+    """
+    known = {part.__name__: part for part in (*_KNOWN, *custom)}
+    try:
+        part = known[spec["type"]]
+        return part(**{name: _value(v, custom) for name, v in spec["parameters"].items()})
+    except KeyError:
+        raise ModelFormatError(
+            f"{spec.get('type')!r} is no part of this version; if it is your own, pass its class: "
+            f"load(path, custom=[...])"
+        ) from None
+    except TypeError as error:
+        raise ModelFormatError(f"{spec['type']} cannot be made again: {error}") from None
+
+
+def _value(value: Any, custom: Iterable[type]) -> Any:
+    if isinstance(value, list):  # tuples, as dataclasses that are constants hold them
+        return tuple(_value(one, custom) for one in value)
+    if isinstance(value, Mapping) and set(value) == {"type", "parameters"}:
+        return from_json(value, custom)
+    return value

@@ -1,0 +1,94 @@
+"""Where the relevant items get lost: not retrieved, or retrieved and ranked too low."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from features.arrays import BoolArray, Float64Array, Int64Array
+from features.candidates import Candidates
+
+_DEPTHS = (10, 20, 50, 100, 200, 500)
+
+
+class FunnelCounts:
+    """Adds up hits over runs of users.
+
+    Parameters
+    ----------
+    sources : sequence of str
+    depths : sequence of int
+    """
+
+    def __init__(self, sources: Sequence[str], depths: Sequence[int] = _DEPTHS) -> None:
+        self.stages = [*sources, "union"]
+        self.depths = depths
+        self._hits: dict[tuple[str, int], list[Float64Array]] = {
+            (stage, depth): [] for stage in [*self.stages, "final list"] for depth in depths
+        }
+        self._n_relevant: list[Int64Array] = []
+
+    def add(
+        self,
+        candidates: Candidates,
+        is_hit: BoolArray,
+        n_relevant: Int64Array,
+        final_rank: Int64Array,
+    ) -> None:
+        """Count one run of users.
+
+        Parameters
+        ----------
+        candidates : Candidates
+        is_hit : bool array [n_rows]
+        n_relevant : int64 array [n_users]
+        final_rank : int64 array [n_rows]
+            Place in the final order of all candidates, 1 = best.
+        """
+        best = np.where(candidates.rank > 0, candidates.rank, np.iinfo(np.int32).max).min(axis=1)
+        ranks = dict(zip(candidates.sources, candidates.rank.T, strict=True))
+        ranks |= {"union": best, "final list": final_rank}
+        self._n_relevant.append(n_relevant)
+        for stage, rank in ranks.items():
+            for depth in self.depths:
+                found = is_hit & (rank > 0) & (rank <= depth)
+                per_user = np.bincount(candidates.user[found], minlength=candidates.n_users)
+                self._hits[stage, depth].append(per_user.astype(np.float64))
+
+    def frame(self, max_depth: Mapping[str, int]) -> pl.DataFrame:
+        """One row per stage and depth: stage, depth, recall, found, lost.
+
+        Parameters
+        ----------
+        max_depth : mapping of source name to int
+            How many items each source was asked for; deeper rows would repeat the last.
+        """
+        n_relevant = np.concatenate(self._n_relevant)
+        total = int(n_relevant.sum())
+        rows = []
+        for stage in [*self.stages, "final list"]:
+            limit = max_depth.get(stage, max(max_depth.values(), default=0))
+            for depth in _up_to(self.depths, limit):
+                hits = np.concatenate(self._hits[stage, depth])
+                rows.append(
+                    {
+                        "stage": stage,
+                        "depth": depth,
+                        "recall": float((hits / n_relevant).mean()),
+                        "found": int(hits.sum()),
+                        "lost": total - int(hits.sum()),
+                    }
+                )
+        return pl.DataFrame(rows)
+
+
+def _up_to(depths: Iterable[int], limit: int) -> list[int]:
+    """The depths below the limit, and the first that reaches it."""
+    kept: list[int] = []
+    for depth in depths:
+        kept.append(depth)
+        if depth >= limit:
+            break
+    return kept

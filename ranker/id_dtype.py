@@ -1,0 +1,74 @@
+"""Ids come back in the dtype in which the caller gave them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from features.errors import SchemaError
+from features.schema import canonical_ids
+
+_NAMED: dict[str, pl.DataType] = {
+    str(dtype()): dtype()
+    for dtype in (
+        *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64),
+        *(pl.String, pl.Categorical),
+    )
+}
+
+
+@dataclass(frozen=True)
+class IdDtype:
+    """Dtype of an id column outside; inside it is Int64 or String.
+
+    Parameters
+    ----------
+    dtype : Polars dtype
+    """
+
+    dtype: pl.DataType
+
+    @classmethod
+    def of(cls, dtype: pl.DataType) -> IdDtype:
+        """The dtype of a checked id column."""
+        return cls(dtype)
+
+    def canonical(self, ids: pl.Series, column: str) -> pl.Series:
+        """Ids given by the caller, in the form used inside.
+
+        Raises
+        ------
+        SchemaError
+            If they are null or of another kind than those of the fit.
+        """
+        if len(ids) == 0 or ids.dtype == pl.Null:
+            ids = ids.cast(self.dtype)
+        if ids.null_count():
+            raise SchemaError(column, [f"{column}: {ids.null_count()} ids are null; drop them"])
+        is_text = ids.dtype in (pl.String, pl.Categorical, pl.Enum)
+        if not (ids.dtype.is_integer() or is_text) or is_text == self.dtype.is_integer():
+            raise SchemaError(
+                column,
+                [
+                    f"{column}: ids are {ids.dtype} (such as {ids[0]!r}), the model was fitted "
+                    f"with {self.dtype}; cast them to that"
+                ],
+            )
+        return canonical_ids(ids).rename(column)
+
+    def restore(self, ids: pl.Series) -> pl.Series:
+        """Ids from inside, in the caller's dtype."""
+        return ids.cast(self.dtype)
+
+    def to_json(self) -> str | list[str]:
+        """The dtype's name, or the categories of an Enum."""
+        if isinstance(self.dtype, pl.Enum):
+            return list(self.dtype.categories)
+        return "Categorical" if self.dtype == pl.Categorical else str(self.dtype)
+
+    @classmethod
+    def from_json(cls, value: Any) -> IdDtype:
+        """From :meth:`to_json`."""
+        return cls(pl.Enum(value) if isinstance(value, list) else _NAMED[value])

@@ -1,0 +1,213 @@
+"""A fitted recommender's state as files and settings, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from features.clock import Clock, ClockKind
+from features.errors import ModelFormatError
+from features.history import LogFacts
+from features.stage import FeatureStage
+from ranker.candidates.base import Generator
+from ranker.components import from_json, to_json
+from ranker.evaluation.intervals import PairedInterval
+from ranker.id_dtype import IdDtype
+from ranker.persistence import (
+    arrays_to_bytes,
+    bytes_to_arrays,
+    bytes_to_frame,
+    frame_to_bytes,
+)
+from ranker.rerank.gate import GateReport
+from ranker.rerank.lambdarank import FittedLambdaRank
+from ranker.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a fit leaves behind.
+
+    Attributes
+    ----------
+    log : DataFrame
+        Canonical interactions.
+    items, users : DataFrame or None
+        Attribute tables.
+    facts : LogFacts
+    user_dtype, item_dtype : IdDtype
+    stage : FeatureStage
+    specs : dict of name to Generator
+        The generators' parameters, without what they learned.
+    depths : dict of name to int
+    repeats : bool
+    system, cold_system : str
+    model : FittedLambdaRank or None
+    gate : GateReport or None
+    choices : tuple of str
+    random_state : int
+    """
+
+    log: pl.DataFrame
+    items: pl.DataFrame | None
+    users: pl.DataFrame | None
+    facts: LogFacts
+    user_dtype: IdDtype
+    item_dtype: IdDtype
+    stage: FeatureStage
+    specs: dict[str, Generator]
+    depths: dict[str, int]
+    repeats: bool
+    system: str
+    cold_system: str
+    model: FittedLambdaRank | None
+    gate: GateReport | None
+    choices: tuple[str, ...]
+    random_state: int
+
+    @property
+    def as_of(self) -> int | None:
+        """The tick after the last event; None without a clock that compares users."""
+        clock = self.facts.clock
+        if not clock.is_comparable:
+            return None
+        return int(clock.ticks(self.log["timestamp"]).max()) + clock.step
+
+    def snapshot(self) -> Snapshot:
+        """Fit the generators on everything."""
+        return Snapshot.build(
+            self.log,
+            as_of=self.as_of,
+            facts=self.facts,
+            generators=self.specs,
+            stage=self.stage,
+            items=self.items,
+            users=self.users,
+            random_state=self.random_state,
+            label="everything",
+        )
+
+
+def to_files(state: State, snapshot: Snapshot) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """File contents by name, and settings that JSON can hold."""
+    files = {"interactions.parquet": frame_to_bytes(state.log)}
+    for name, table in (("items", state.items), ("users", state.users)):
+        if table is not None:
+            files[f"{name}.parquet"] = frame_to_bytes(table)
+    for index, generator in enumerate(snapshot.generators.values()):
+        files[f"generator-{index}.npz"] = arrays_to_bytes(generator.arrays())
+    if state.model is not None:
+        files["reranker.txt"] = state.model.text.encode()
+    return files, _settings(state, snapshot)
+
+
+def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "facts": {
+            "clock": state.facts.clock.kind.value,
+            "is_date": state.facts.clock.is_date,
+            "span": state.facts.span,
+            "event_names": list(state.facts.event_names),
+        },
+        "user_dtype": state.user_dtype.to_json(),
+        "item_dtype": state.item_dtype.to_json(),
+        "features": to_json(state.stage),
+        "feature_names": list(snapshot.tables.names),
+        # Pairs, since the order of the sources is the order of their columns.
+        "generators": [[name, to_json(spec)] for name, spec in state.specs.items()],
+        "depths": state.depths,
+        "repeats": state.repeats,
+        "system": state.system,
+        "cold_system": state.cold_system,
+        "gate": None if state.gate is None else dataclasses.asdict(state.gate),
+        "choices": list(state.choices),
+        "random_state": state.random_state,
+    }
+
+
+def from_files(
+    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[type, ...]
+) -> tuple[State, Snapshot]:
+    """Undo :func:`to_files`.
+
+    Raises
+    ------
+    ModelFormatError
+        If something is missing or does not fit together.
+    """
+    try:
+        return _from_files(files, settings, custom)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelFormatError):
+            raise
+        raise ModelFormatError(f"the model's files do not fit together: {error!r}") from None
+
+
+def _from_files(
+    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[type, ...]
+) -> tuple[State, Snapshot]:
+    facts, gate = settings["facts"], settings["gate"]
+    names = tuple(settings["feature_names"])
+    state = State(
+        log=bytes_to_frame(files["interactions.parquet"]),
+        items=bytes_to_frame(files["items.parquet"]) if "items.parquet" in files else None,
+        users=bytes_to_frame(files["users.parquet"]) if "users.parquet" in files else None,
+        facts=LogFacts(
+            Clock(ClockKind(facts["clock"]), is_date=facts["is_date"]),
+            facts["span"],
+            tuple(facts["event_names"]),
+        ),
+        user_dtype=IdDtype.from_json(settings["user_dtype"]),
+        item_dtype=IdDtype.from_json(settings["item_dtype"]),
+        stage=from_json(settings["features"], custom),
+        specs={name: from_json(spec, custom) for name, spec in settings["generators"]},
+        depths=settings["depths"],
+        repeats=settings["repeats"],
+        system=settings["system"],
+        cold_system=settings["cold_system"],
+        model=(
+            FittedLambdaRank(files["reranker.txt"].decode(), names)
+            if "reranker.txt" in files
+            else None
+        ),
+        gate=None if gate is None else _gate(gate),
+        choices=tuple(settings["choices"]),
+        random_state=settings["random_state"],
+    )
+    history, items, users = Snapshot.encode(
+        state.log, as_of=state.as_of, facts=state.facts, items=state.items, users=state.users
+    )
+    generators = {
+        name: spec.unfitted(0).restore(bytes_to_arrays(files[f"generator-{index}.npz"]))
+        for index, (name, spec) in enumerate(state.specs.items())
+    }
+    snapshot = Snapshot.assemble(history, generators, state.stage, items=items, users=users)
+    if snapshot.tables.names != names:
+        raise ModelFormatError("this version computes other features than the model was fitted on")
+    return state, snapshot
+
+
+def _gate(values: dict[str, Any]) -> GateReport:
+    against = {name: PairedInterval(**pair) for name, pair in values["against"].items()}
+    return GateReport(**values | {"against": against})
+
+
+def fingerprint(state: State, snapshot: Snapshot) -> str:
+    """SHA-256 of everything that makes the lists, 64 hexadecimal digits."""
+    digest = hashlib.sha256(json.dumps(_settings(state, snapshot), sort_keys=True).encode())
+    history = snapshot.history
+    for ids in (history.users.values, history.items.values):
+        digest.update("\n".join(map(str, ids)).encode())
+    for array in (history.indptr, history.item, history.time, history.weight, history.event):
+        digest.update(array.tobytes())
+    for generator in snapshot.generators.values():
+        for array in generator.arrays().values():
+            digest.update(array.tobytes())
+    if state.model is not None:
+        digest.update(state.model.text.encode())
+    return digest.hexdigest()

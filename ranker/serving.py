@@ -1,0 +1,117 @@
+"""From users' histories to lists: what training leaves behind and serving needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from features.arrays import BoolArray, Float32Array, Int32Array, Int64Array
+from features.candidates import Candidates
+from features.history import History
+from ranker.candidates.popularity import Popularity
+from ranker.defaults import popularity_of
+from ranker.lists.topk import lists_frame, make_lists
+from ranker.rerank.first_stage import FUSION, first_stage_scores
+from ranker.rerank.gate import TWO_STAGE
+from ranker.rerank.lambdarank import FittedLambdaRank
+from ranker.snapshot import Snapshot
+from ranker.training import mark_relevant
+
+
+@dataclass(frozen=True)
+class Server:
+    """A snapshot, the trees, and which of the systems orders whose list.
+
+    Attributes
+    ----------
+    snapshot : Snapshot
+    model : FittedLambdaRank or None
+    depths : dict of source name to int
+    system, cold_system : str
+        ``"two-stage"``, ``"fusion"`` or a source: for users with and without events.
+    """
+
+    snapshot: Snapshot
+    model: FittedLambdaRank | None
+    depths: dict[str, int]
+    system: str
+    cold_system: str
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Everything that can order a list."""
+        first_stage = (*self.snapshot.generators, FUSION)
+        return first_stage if self.model is None else (TWO_STAGE, *first_stage)
+
+    @cached_property
+    def fill(self) -> Int32Array:
+        """The whole catalogue, popular items first: what short lists are filled up with."""
+        generators, history = self.snapshot.generators, self.snapshot.history
+        name = popularity_of(generators)
+        source = Popularity().fit(history) if name is None else generators[name]
+        popular = source.arrays()["item_"]
+        rest = np.setdiff1d(np.arange(history.n_items, dtype=np.int32), popular)
+        return np.concatenate((popular, rest))
+
+    def candidates(self, history: History, *, exclude_seen: bool, k: int = 0) -> Candidates:
+        """What the sources propose; each is asked for at least ``k`` items."""
+        depths = {
+            name: min(max(depth, k), self.snapshot.history.n_items)
+            for name, depth in self.depths.items()
+        }
+        return self.snapshot.candidates(history, depths, exclude_seen=exclude_seen)
+
+    def score(
+        self, history: History, candidates: Candidates, system: str | None = None
+    ) -> Float32Array:
+        """Scores of candidates, float32 [n_rows]; NaN = not to be listed.
+
+        Parameters
+        ----------
+        history : History
+        candidates : Candidates
+        system : str, optional
+            One of :attr:`systems` for everybody. Default: what the gate chose.
+        """
+        if system is not None:
+            return self._score_by(system, history, candidates)
+        scores = self._score_by(self.system, history, candidates)
+        is_cold = history.lengths == 0
+        if self.cold_system != self.system and is_cold.any():
+            cold_rows = np.repeat(is_cold, candidates.lengths)
+            cold_scores = self._score_by(self.cold_system, history, candidates)
+            scores = np.where(cold_rows, cold_scores, scores)
+        return scores
+
+    def lists(
+        self, history: History, k: int, *, exclude_seen: bool, system: str | None = None
+    ) -> pl.DataFrame:
+        """Final lists: user_id, item_id, rank, score."""
+        k = min(k, self.snapshot.history.n_items)
+        candidates = self.candidates(history, exclude_seen=exclude_seen, k=k)
+        scores = self.score(history, candidates, system)
+        lists = make_lists(candidates, scores, history, self.fill, k, exclude_seen=exclude_seen)
+        return lists_frame(lists, history)
+
+    def hits(
+        self, history: History, relevant: pl.DataFrame, *, exclude_seen: bool
+    ) -> tuple[Candidates, BoolArray, Int64Array, Int64Array]:
+        """Candidates, which of them are relevant, how many are, and the candidates' final ranks."""
+        candidates = self.candidates(history, exclude_seen=exclude_seen)
+        label, n_relevant = mark_relevant(candidates, relevant)
+        scores = self.score(history, candidates)
+        order = np.lexsort((candidates.item, -scores, candidates.user))
+        rank = np.empty(candidates.n_rows, np.int64)
+        rank[order] = np.arange(candidates.n_rows) - candidates.indptr[candidates.user] + 1
+        return candidates, label > 0, n_relevant, rank
+
+    def _score_by(self, system: str, history: History, candidates: Candidates) -> Float32Array:
+        if system == TWO_STAGE and self.model is not None:
+            # One thread each: several runs of users are served at a time.
+            return self.model.predict(self.snapshot.features(history, candidates), n_threads=1)
+        return first_stage_scores(
+            system, candidates.sources, candidates.rank, fill=popularity_of(self.snapshot.generators)
+        )

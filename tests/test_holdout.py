@@ -1,0 +1,304 @@
+"""Where labels come from: what each fold knows and hides; the order of rows is no matter."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from features.errors import ConfigError
+from features.history import LogFacts
+from features.schema import check_interactions
+from ranker.holdout import (
+    Fold,
+    LabelWindows,
+    LastInteractions,
+    RandomHoldout,
+    default_holdout,
+)
+from tests.logs import CLOCKS, START, make_log
+
+PAIR = ["user_id", "item_id"]
+
+
+def folds_of(holdout, log: pl.DataFrame, *, random_state=0) -> list[Fold]:
+    events = check_interactions(log)
+    return holdout.folds(events, LogFacts.of(events), random_state=random_state)
+
+
+def sorted_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort(frame.columns)
+
+
+def assert_same_folds(found: list[Fold], expected: list[Fold]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.as_of == other.as_of
+        assert_frame_equal(one.labels, other.labels)
+        assert_frame_equal(sorted_rows(one.history), sorted_rows(other.history))
+
+
+WAYS = {
+    "datetime": [LabelWindows(), LabelWindows("7d", 4), LabelWindows("5d", gap="36h")],
+    "date": [LabelWindows(), LabelWindows("7d", 2, gap="1d")],
+    "shared": [LabelWindows(), LabelWindows(700, 3), LabelWindows(1500, gap=100)],
+}
+EVERY_WAY = [
+    *((clock, way) for clock, ways in WAYS.items() for way in ways),
+    *((clock, LastInteractions(n, 3)) for clock in CLOCKS[:4] for n in (1, 3)),
+    *((clock, RandomHoldout(0.3, 3)) for clock in CLOCKS),
+]
+
+
+@pytest.mark.parametrize(("clock", "holdout"), EVERY_WAY, ids=str)
+class TestEveryWay:
+    """What all kinds of labels have in common."""
+
+    def test_labels_are_distinct_pairs_of_the_log(self, clock, holdout):
+        log = check_interactions(make_log(clock))
+        folds = folds_of(holdout, make_log(clock))
+        assert folds
+        for fold in folds:
+            assert fold.labels.columns == PAIR
+            assert fold.labels.height > 0
+            assert fold.history.height > 0
+            assert fold.history.columns == log.columns
+            assert_frame_equal(fold.labels, fold.labels.unique().sort(PAIR))
+            assert fold.labels.join(log, on=PAIR, how="anti").is_empty()
+            assert fold.history.join(log, on=log.columns, how="anti").is_empty()
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_the_order_of_rows_changes_nothing(self, clock, holdout, seed):
+        log = make_log(clock)
+        mixed = log.sample(fraction=1.0, shuffle=True, seed=seed)
+        assert_same_folds(folds_of(holdout, mixed), folds_of(holdout, log))
+
+    def test_the_same_seed_gives_the_same_folds(self, clock, holdout):
+        log = make_log(clock)
+        assert_same_folds(folds_of(holdout, log), folds_of(holdout, log))
+
+    def test_the_frame_stays_as_it_was(self, clock, holdout):
+        events = check_interactions(make_log(clock))
+        before = events.clone()
+        holdout.folds(events, LogFacts.of(events), random_state=0)
+        assert_frame_equal(events, before)
+
+    def test_it_says_what_it_does(self, clock, holdout):
+        events = check_interactions(make_log(clock))
+        line = holdout.describe(LogFacts.of(events), events)
+        assert "label" in line
+        assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("clock", "holdout"), [(clock, way) for clock, ways in WAYS.items() for way in ways], ids=str
+)
+def test_windows_know_nothing_at_or_after_their_instant(clock, holdout):
+    events = check_interactions(make_log(clock))
+    facts = LogFacts.of(events)
+    length = holdout.ticks(events, facts)
+    gap = 0 if holdout.gap is None else facts.clock.duration(holdout.gap)
+    ticks = pl.Series("tick", facts.clock.ticks(events["timestamp"]))
+    end = ticks.max() + facts.clock.step
+    folds = folds_of(holdout, make_log(clock))
+    assert len(folds) == holdout.n_windows
+    for window, fold in enumerate(folds):
+        start = end - (window + 1) * length
+        assert fold.as_of == start - gap
+        assert facts.clock.ticks(fold.history["timestamp"]).max() < fold.as_of
+        assert_frame_equal(fold.history, events.filter(ticks < fold.as_of))
+        # Every label was taken at or after the instant, before the window's end.
+        inside = events.filter((ticks >= start) & (ticks < start + length))
+        assert_frame_equal(fold.labels, inside.select(PAIR).unique().sort(PAIR))
+
+
+def test_windows_by_hand():
+    days = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    log = pl.DataFrame(
+        {
+            "user_id": [1] * 10,
+            "item_id": days,
+            "timestamp": [START + timedelta(days=day) for day in days],
+        }
+    )
+    folds = folds_of(LabelWindows("2d", 3, gap="1d"), log)
+    # The log ends a microsecond after day 9, so that a window of two days begins just after day 7.
+    assert [fold.labels["item_id"].to_list() for fold in folds] == [[8, 9], [6, 7], [4, 5]]
+    assert [fold.history["item_id"].max() for fold in folds] == [6, 4, 2]
+    epoch = datetime(1970, 1, 1)
+    instants = [epoch + timedelta(microseconds=fold.as_of) for fold in folds]
+    tick = timedelta(microseconds=1)
+    assert instants == [START + timedelta(days=day) + tick for day in (6, 4, 2)]
+
+
+def test_windows_of_dates_are_whole_days():
+    log = make_log("date")
+    events = check_interactions(log)
+    last = events["timestamp"].max()
+    fold = folds_of(LabelWindows("1d", 1), log)[0]
+    on_the_last_day = events.filter(pl.col("timestamp") == last).select(PAIR).unique().sort(PAIR)
+    assert_frame_equal(fold.labels, on_the_last_day)
+    assert fold.history["timestamp"].max() < last
+
+
+def test_windows_without_labels_or_history_are_left_out():
+    log = pl.DataFrame({"user_id": [1, 2, 1], "item_id": [1, 2, 3], "timestamp": [0, 50, 100]})
+    found = folds_of(LabelWindows(20, 6), log)
+    # Of the windows (80, 100], (60, 80], (40, 60], (20, 40], ... the second, fourth and fifth are
+    # empty and nothing lies before the sixth.
+    assert [fold.labels["item_id"].to_list() for fold in found] == [[3], [2]]
+    assert folds_of(LabelWindows(500), log) == []
+
+
+def test_events_all_at_one_instant_leave_no_window():
+    log = pl.DataFrame({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "timestamp": [START] * 3})
+    assert folds_of(LabelWindows(), log) == []
+
+
+def test_an_open_length_is_the_time_of_the_latest_twelfth():
+    log = pl.DataFrame(
+        {
+            "user_id": [i % 7 for i in range(1200)],
+            "item_id": range(1200),
+            "timestamp": [START + timedelta(hours=i) for i in range(1200)],
+        }
+    )
+    folds = folds_of(LabelWindows(), log)
+    # 99 hours and the smallest step, so that the hundred latest of 1,200 are in the first window.
+    assert [fold.labels.height for fold in folds] == [100, 99, 99]
+
+
+@pytest.mark.parametrize("clock", ["sequence", "none"])
+@pytest.mark.parametrize("length", [None, 5, "28d"])
+def test_windows_need_a_clock_that_compares_users(clock, length):
+    message = f"this log's clock is {clock}; use LastInteractions"
+    with pytest.raises(ConfigError, match=message):
+        folds_of(LabelWindows(length), make_log(clock))
+
+
+@pytest.mark.parametrize(
+    ("clock", "options", "message"),
+    [
+        ("datetime", {"length": 28}, "28 is no length of time for a log whose clock is absolute"),
+        ("datetime", {"length": "28"}, "expected text such as '28d'"),
+        ("datetime", {"length": "-3d"}, "'-3d' is no length of time"),
+        ("date", {"length": "6h"}, "of at least a day"),
+        ("shared", {"length": "28d"}, "expected a positive whole number"),
+        ("shared", {"length": 100, "gap": 0}, "0 is no length of time"),
+    ],
+)
+def test_lengths_that_do_not_fit_the_clock(clock, options, message):
+    with pytest.raises(ConfigError, match=message):
+        folds_of(LabelWindows(**options), make_log(clock))
+
+
+@pytest.mark.parametrize("clock", CLOCKS[:4])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_last_interactions_of_every_user(clock, n):
+    log = make_log(clock)
+    events = check_interactions(log)
+    # The rule of ties is the folds' own: here only users whose times all differ are looked at.
+    ordered = events.sort("user_id", "timestamp")
+    for window, fold in enumerate(folds_of(LastInteractions(n, 3), log)):
+        assert fold.as_of is None
+        for (user,), rows in ordered.group_by("user_id", maintain_order=True):
+            history = fold.history.filter(pl.col("user_id") == user)
+            labels = fold.labels.filter(pl.col("user_id") == user)
+            assert history.height >= 1, "everybody is known by something"
+            stop = (window + 1) * n
+            if rows.height <= stop:
+                assert history.height == rows.height
+                assert labels.is_empty()
+                continue
+            assert history.height == rows.height - stop
+            assert 1 <= labels.height <= n
+            if rows["timestamp"].n_unique() == rows.height:
+                known, hidden = rows.head(-stop), rows.slice(rows.height - stop, n)
+                assert_frame_equal(history.sort("timestamp"), known)
+                assert set(labels["item_id"]) == set(hidden["item_id"])
+                assert known["timestamp"].max() < hidden["timestamp"].min()
+
+
+def test_last_interactions_by_hand():
+    log = pl.DataFrame(
+        {
+            "user_id": ["a"] * 5 + ["b"] * 2 + ["c"],
+            "item_id": [1, 2, 3, 4, 5, 6, 7, 8],
+            "timestamp": [0, 1, 2, 3, 4, 0, 1, 0],
+        }
+    )
+    first, second = folds_of(LastInteractions(2, 2), log)
+    assert first.labels.rows() == [("a", 4), ("a", 5)]
+    assert sorted(first.history["item_id"]) == [1, 2, 3, 6, 7, 8]
+    assert second.labels.rows() == [("a", 2), ("a", 3)]
+    assert sorted(second.history["item_id"]) == [1, 6, 7, 8]
+
+
+def test_last_interactions_where_nobody_has_two():
+    log = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "timestamp": [5, 90]})
+    assert folds_of(LastInteractions(), log) == []
+
+
+def test_last_interactions_need_an_order():
+    with pytest.raises(ConfigError, match=r"needs timestamps for the order; use RandomHoldout\(\)"):
+        folds_of(LastInteractions(), make_log("none"))
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60),
+    fraction=st.sampled_from([0.05, 0.2, 1 / 3, 0.5]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=80, deadline=None)
+def test_random_folds_hide_each_pair_whole_and_at_most_once(pairs, fraction, seed):
+    log = pl.DataFrame(pairs, schema=PAIR, orient="row")
+    n_folds = int(1 / fraction)
+    folds = folds_of(RandomHoldout(fraction, n_folds), log, random_state=seed)
+    hidden = [set(fold.labels.rows()) for fold in folds]
+    for fold, labels in zip(folds, hidden, strict=True):
+        known = set(fold.history.rows())
+        assert not labels & known, "no fold knows a pair that it asks for"
+        assert labels | known == set(pairs)
+        assert fold.as_of is None
+        assert fold.history.height == sum(pair in known for pair in pairs), "repeats are kept"
+    assert sum(map(len, hidden)) == len(set().union(*hidden)) if hidden else True
+
+
+def test_random_folds_have_the_size_that_was_asked_for():
+    log = make_log("none", n_users=100, n_items=90, n_events=3000)
+    n_pairs = log.select(PAIR).n_unique()
+    for fraction, n_folds in [(0.2, 5), (0.1, 10), (0.25, 2), (1 / 3, 3)]:
+        folds = folds_of(RandomHoldout(fraction, n_folds), log)
+        assert len(folds) == n_folds
+        for fold in folds:
+            assert fold.labels.height == pytest.approx(fraction * n_pairs, abs=2)
+
+
+def test_another_seed_hides_other_pairs():
+    log = make_log("none")
+    one, other = (folds_of(RandomHoldout(), log, random_state=seed)[0].labels for seed in (0, 1))
+    assert not one.equals(other)
+
+
+@pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.0, 2), (-0.1, 2), (0.2, 0)])
+def test_random_folds_that_would_overlap(fraction, n_folds):
+    with pytest.raises(ConfigError, match=rf"fraction={fraction} times n_folds={n_folds} must be"):
+        folds_of(RandomHoldout(fraction, n_folds), make_log("none"))
+
+
+@pytest.mark.parametrize(
+    ("clock", "kind"),
+    [
+        ("datetime", LabelWindows),
+        ("date", LabelWindows),
+        ("shared", LabelWindows),
+        ("sequence", LastInteractions),
+        ("none", RandomHoldout),
+    ],
+)
+def test_the_default_follows_from_the_timestamps(clock, kind):
+    assert type(default_holdout(LogFacts.of(check_interactions(make_log(clock))))) is kind
