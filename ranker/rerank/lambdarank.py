@@ -128,7 +128,7 @@ class LambdaRank:
             "min_data_in_leaf": min(self.min_rows_in_leaf, max(2, n_rows // 200)),
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
-            "bagging_freq": 1,
+            "bagging_freq": int(n_rows > 1),  # of a single row LightGBM draws none, and fails
             "bagging_by_query": True,
             "lambda_l2": self.l2,
             "max_bin": self.max_bin,

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-K = 10
 TITLES = {"ranker": "ranker", "rectools": "RecTools"}
 
 # The same for both: implicit asks for one BLAS thread, and LightGBM's idle threads spin.
@@ -76,20 +75,20 @@ def measure(
     return measured
 
 
-def judge(folder: Path, system: str) -> dict[str, float]:
-    """NDCG and recall at 10 on the last days, and how long the lists are."""
+def judge(folder: Path, system: str, *, k: int) -> dict[str, float]:
+    """NDCG and recall at ``k`` on the last days, and how long the lists are."""
     import polars as pl
 
     from ranker.evaluation import evaluate
 
     lists = pl.read_parquet(folder / f"{system}.parquet")
     test = pl.read_parquet(folder / "test.parquet")
-    table = evaluate(lists, test, k=K, metrics=["ndcg", "recall"])
+    table = evaluate(lists, test, k=k, metrics=["ndcg", "recall"])
     figures: dict[str, float] = {}
     for metric, mean, low, high in table.select("metric", "mean", "ci_low", "ci_high").iter_rows():
         figures |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
-    served = lists.group_by("user_id").len()["len"]
-    return figures | {"n_served": len(served), "shortest_list": int(served.min() or 0)}
+    lengths = lists.group_by("user_id").len()["len"].to_list()
+    return figures | {"n_served": len(lengths), "shortest_list": min(lengths, default=0)}
 
 
 def median_run(figures: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def median_run(figures: dict[str, Any]) -> dict[str, Any]:
 def report(measured: dict[str, dict[str, Any]]) -> str:
     """Text for people; the last line has the ratios if both systems ran."""
     lines = [
-        _row("", "fit", "recommend", "users/s", "peak", "before", "in it", f"NDCG@{K}"),
+        _row("", "fit", "recommend", "users/s", "peak", "before", "in it", "NDCG"),
         _row("", "s", "s", "", "MB", "MB", "MB", "95 % interval"),
     ]
     for system, figures in measured.items():
@@ -159,8 +158,9 @@ def _circumstances(system: str, figures: dict[str, Any]) -> str:
     seconds = ", ".join(f"{one['seconds']:.2f}" for one in figures["runs"])
     versions = ", ".join(f"{name} {number}" for name, number in figures["versions"].items())
     return (
-        f"{TITLES[system]}: {figures['n_served']} users served, lists of {figures['shortest_list']}"
-        f" or more, {figures['n_trees']} trees; runs of {seconds} s, the median one with "
+        f"{TITLES[system]}: {figures['n_served']} users served, lists and NDCG at {figures['k']}, "
+        f"shortest list {figures['shortest_list']}, {figures['n_trees']} trees; "
+        f"runs of {seconds} s, the median one with "
         f"{median_run(figures)['cpu_seconds']:.2f} s of CPU time on {figures['n_cores']} cores, "
         f"load before the fit {figures['load']:.1f}; {versions}"
     )
@@ -189,7 +189,10 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         measured = measure(folder, systems, small=args.small, seed=args.seed, repeats=args.repeats)
-        measured = {name: figures | judge(folder, name) for name, figures in measured.items()}
+        measured = {
+            name: figures | judge(folder, name, k=figures["k"])
+            for name, figures in measured.items()
+        }
     if args.json:
         args.json.write_text(json.dumps(measured, indent=1))
     print(report(measured))

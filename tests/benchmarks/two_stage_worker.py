@@ -25,7 +25,12 @@ from typing import Any
 
 K = 10
 N_CANDIDATES = 100  # of each source
-ALS_SETTINGS = {"factors": 64, "iterations": 12, "regularization": 0.05, "alpha": 4.0}
+ALS_SETTINGS: dict[str, Any] = {
+    "factors": 64,
+    "iterations": 12,
+    "regularization": 0.05,
+    "alpha": 4.0,
+}
 N_TREES, N_LEAVES, LEARNING_RATE = 100, 31, 0.1
 LABEL_DAYS = 14
 
@@ -241,10 +246,10 @@ def measure(system: str, folder: Path, repeats: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``fit_seconds``; ``runs``, a dict of ``seconds``, ``cpu_seconds`` (of all threads) and
-        ``stages`` each; memory in MB:
-        ``peak_mb`` of the process, ``before_mb`` and ``recommend_peak_mb``; ``n_users``,
-        ``n_trees``, ``n_threads``, ``versions``.
+        ``k``; ``fit_seconds``; ``runs``, a dict of ``seconds``, ``cpu_seconds`` (of all threads)
+        and ``stages`` each; memory in MB: ``peak_mb`` of the process,
+        ``before_mb`` and ``recommend_peak_mb``; ``n_users``, ``n_trees``, ``n_threads``,
+        ``n_cores``, ``versions``.
     """
     log = read_log(system, folder / "train.parquet")
     start = time.perf_counter()
@@ -267,6 +272,7 @@ def measure(system: str, folder: Path, repeats: int) -> dict[str, Any]:
     fitted.write(lists, folder / f"{system}.parquet")
     libraries = ("twostage-ranker", "rectools", "polars", "pandas", "numpy", "lightgbm")
     return {
+        "k": K,
         "fit_seconds": fit_seconds,
         "runs": runs,
         "peak_mb": max(fit_peak, recommend_peak),

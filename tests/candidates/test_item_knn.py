@@ -71,10 +71,11 @@ def test_the_nearest_neighbours_are_kept_and_the_item_is_none_of_them():
         np.testing.assert_allclose(np.sort(kept)[-4:], np.sort(row)[-4:], rtol=1e-6)
 
 
-def test_trap_implicit_tfidf_has_no_norm_for_items_of_people_who_took_nearly_everything():
-    # log(n_items) - log(1 + n_taken) is zero for both users; implicit divides zero by it.
-    history = history_from([[0], [1]], 2)
-    similarity = ItemKNN(weighting="tfidf").fit(history).similarity
+@pytest.mark.parametrize("taken", [[[0], [1]], [[0, 1], [2]], [[0, 1], [0, 2], [1, 2]]])
+def test_trap_implicit_tfidf_is_no_number_for_items_of_people_who_took_all_but_one(taken):
+    # The weight of such a user is log(n_items) - log(1 + n_taken) = 0, and the norm is too.
+    n_items = 1 + max(max(items) for items in taken)
+    similarity = ItemKNN(weighting="tfidf").fit(history_from(taken, n_items)).similarity
     assert similarity.nnz == 0
 
 

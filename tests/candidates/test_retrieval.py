@@ -122,20 +122,20 @@ def test_top_of_list(case):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_trap_openblas_rounds_single_rows_differently(n_threads):
+@pytest.mark.parametrize(("n_factors", "n_items"), [(3, 20), (64, 50), (64, 157), (200, 400)])
+def test_trap_openblas_rounds_a_row_by_how_many_there_are(n_factors, n_items, n_threads):
     rng = np.random.default_rng(0)
-    n_users, n_items = 300, 157  # three blocks, the last one short
-    users = rng.normal(size=(n_users, 33)).astype(np.float32)
-    vectors = rng.normal(size=(n_items, 33)).astype(np.float32)
+    n_users = 300  # three blocks, the last one short
+    users = rng.normal(size=(n_users, n_factors)).astype(np.float32)
+    vectors = rng.normal(size=(n_items, n_factors)).astype(np.float32)
     rows = np.arange(n_items, dtype=np.int32)
     history = history_from([[user % n_items] for user in range(n_users)], n_items)
-    together = top_by_vectors(users, vectors, rows, history, 9, exclude_seen=False)
+    together = top_by_vectors(users, vectors, rows, history, n_items, exclude_seen=False)
     with threadpool_limits(n_threads, "blas"):
-        for start, stop in [(0, 1), (127, 129), (128, 300), (299, 300), (3, 203)]:
-            part = top_by_vectors(
-                users[start:stop], vectors, rows, history.rows(start, stop), 9, exclude_seen=False
-            )
-            assert_same(part, Retrieved(together.item[start:stop], together.score[start:stop]))
+        for start, stop in [(0, 1), (127, 129), (5, 12), (128, 300), (299, 300), (3, 203)]:
+            part, several = history.rows(start, stop), users[start:stop]
+            found = top_by_vectors(several, vectors, rows, part, n_items, exclude_seen=False)
+            assert_same(found, Retrieved(together.item[start:stop], together.score[start:stop]))
 
 
 def test_scores_that_are_no_numbers_are_not_chosen():

@@ -1,0 +1,120 @@
+"""The gate: its numbers by hand, its verdict, and what it serves."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ranker.evaluation.intervals import PairedInterval
+from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
+from tests.rerank.tables import table_of
+
+SECOND = 1 / np.log2(3)  # the discount of rank 2
+
+
+def small_gate() -> GateReport:
+    """Three users, NDCG@2; the second user has a relevant item that nobody proposed."""
+    table = table_of(
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        n_relevant=[1, 2, 1],
+        is_cold=[False, True, True],
+    )
+    down = np.tile([3.0, 2.0, 1.0], 3).astype(np.float32)
+    scores = {
+        TWO_STAGE: np.array([9, 1, 1, 1, 9, 1, 1, 9, 5], np.float32),
+        "popular": down,
+        "als": -down,
+    }
+    return open_gate(table, scores, k=2, random_state=0)
+
+
+def test_numbers_by_hand():
+    gate = small_gate()
+    two_stage = [1.0, 1 / (1 + SECOND), SECOND]
+    popular = [1.0, SECOND / (1 + SECOND), 0.0]
+    als = [0.0, SECOND / (1 + SECOND), 1.0]
+    for system, values in ((TWO_STAGE, two_stage), ("popular", popular), ("als", als)):
+        assert gate.ndcg[system] == pytest.approx(np.mean(values), rel=1e-12)
+        assert gate.cold[system] == pytest.approx(np.mean(values[1:]), rel=1e-12)
+    assert set(gate.against) == {"popular", "als"}
+    for system, values in (("popular", popular), ("als", als)):
+        interval = gate.against[system]
+        difference = np.subtract(two_stage, values)
+        assert interval.difference == pytest.approx(difference.mean(), rel=1e-12)
+        assert difference.min() <= interval.low <= interval.difference
+        assert interval.difference <= interval.high <= difference.max()
+    assert (gate.k, gate.n_users, gate.n_cold) == (2, 3, 2)
+
+
+def test_the_same_seed_gives_the_same_intervals():
+    assert small_gate() == small_gate()
+
+
+def test_the_frame_has_a_row_for_each_system_best_first():
+    gate = small_gate()
+    frame = gate.frame()
+    assert frame.schema == {
+        "system": pl.String,
+        "ndcg": pl.Float64,
+        "two_stage_minus": pl.Float64,
+        "ci_low": pl.Float64,
+        "ci_high": pl.Float64,
+    }
+    assert frame["system"].to_list() == [TWO_STAGE, "popular", "als"], "equals stay in order"
+    assert frame["ndcg"].is_sorted(descending=True)
+    assert frame.row(0)[2:] == (None, None, None)
+    for name, ndcg, *rest in frame.rows()[1:]:
+        interval = gate.against[name]
+        assert ndcg == gate.ndcg[name]
+        assert rest == [interval.difference, interval.low, interval.high]
+
+
+def report(ndcg: dict[str, float], low: float, high: float, **fields) -> GateReport:
+    """A report in which every first stage has the same interval around its own difference."""
+    against = {
+        name: PairedInterval(ndcg[TWO_STAGE] - value, low, high, 0.5)
+        for name, value in ndcg.items()
+        if name != TWO_STAGE
+    }
+    return GateReport(ndcg, against, **{"cold": {}, "k": 10, "n_users": 99, "n_cold": 0} | fields)
+
+
+@pytest.mark.parametrize(
+    ("two_stage", "low", "high", "verdict", "winner"),
+    [
+        (0.5, 0.05, 0.15, "better", TWO_STAGE),
+        (0.5, -0.05, 0.25, "no difference", TWO_STAGE),
+        (0.5, 0.0, 0.2, "no difference", TWO_STAGE),
+        (0.3, -0.25, 0.05, "no difference", "own"),
+        (0.3, -0.2, 0.0, "no difference", "own"),
+        (0.3, -0.15, -0.05, "worse", "own"),
+    ],
+)
+def test_verdict_and_winner(two_stage, low, high, verdict, winner):
+    gate = report({TWO_STAGE: two_stage, "popular": 0.1, "own": 0.4, "als": 0.2}, low, high)
+    assert gate.best_first_stage == "own"
+    assert gate.verdict == verdict
+    assert gate.winner == winner
+    line = str(gate)
+    assert f"two-stage NDCG@10 {two_stage:.4f} against 0.4000 by own" in line
+    assert f"[{low:+.4f}, {high:+.4f}] over 99 users, {verdict}" in line
+
+
+def test_cold_users_get_the_popular_list_unless_another_is_better_for_enough_of_them():
+    ndcg = {TWO_STAGE: 0.5, "popular": 0.3, "own": 0.4}
+    cold = {TWO_STAGE: 0.2, "popular": 0.1, "own": 0.0}
+    assert report(ndcg, 0, 1, cold=cold, n_cold=29).cold_winner("popular") == "popular"
+    assert report(ndcg, 0, 1, cold=cold, n_cold=30).cold_winner("popular") == TWO_STAGE
+    even = cold | {"popular": 0.2}
+    assert report(ndcg, 0, 1, cold=even, n_cold=30).cold_winner("popular") == "popular"
+    assert report(ndcg, 0, 1).cold_winner("popular") == "popular"
+
+
+def test_no_cold_users():
+    table = table_of([[1, 0]])
+    scores = {TWO_STAGE: np.array([1, 0], np.float32), "popular": np.array([0, 1], np.float32)}
+    gate = open_gate(table, scores, k=1, random_state=0)
+    assert gate.cold == {}
+    assert gate.n_cold == 0
+    assert gate.ndcg == {TWO_STAGE: 1.0, "popular": 0.0}

@@ -1,0 +1,305 @@
+"""Labelled candidates against loops, what thinning promises, and the whole training of stage 2."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.history import LogFacts
+from features.schema import check_interactions
+from features.source import SourceScores
+from features.stage import FeatureStage
+from ranker.candidates.base import Retrieved
+from ranker.candidates.item_knn import ItemKNN
+from ranker.candidates.merge import merge
+from ranker.candidates.own_history import OwnHistory
+from ranker.candidates.popularity import Popularity
+from ranker.holdout import Fold, LabelWindows, LastInteractions, RandomHoldout
+from ranker.rerank.first_stage import FUSION
+from ranker.rerank.gate import TWO_STAGE
+from ranker.rerank.lambdarank import LambdaRank
+from ranker.rerank.table import LabelledTable
+from ranker.snapshot import Snapshot
+from ranker.training import label_candidates, mark_relevant, thin_out, train_reranker
+from tests.logs import history_from, make_log
+from tests.rerank.tables import table_of
+
+GENERATORS = {"popular": Popularity(), "own": OwnHistory(), "knn": ItemKNN(neighbours=5)}
+DEPTHS = {"popular": 6, "own": 20, "knn": 5}
+STAGE = FeatureStage(blocks=(SourceScores(),))
+LOG = check_interactions(make_log("datetime", n_users=60, n_items=50, n_events=900))
+FACTS = LogFacts.of(LOG)
+FOLDS = LabelWindows("14d", 3).folds(LOG, FACTS, random_state=0)
+
+
+def build(fold: Fold, label: str = "test", *, facts: LogFacts = FACTS) -> Snapshot:
+    return Snapshot.build(
+        fold.history, as_of=fold.as_of, facts=facts, generators=GENERATORS, stage=STAGE, label=label
+    )
+
+
+SNAPSHOT = build(FOLDS[0])
+# A new user, a new item, and both: nobody can propose them, and they count all the same.
+LABELS = pl.concat(
+    [
+        FOLDS[0].labels,
+        pl.DataFrame(
+            {"user_id": ["u000", "new", "new"], "item_id": ["new item", "i000", "new item"]}
+        ),
+    ]
+).unique()
+
+
+def label(snapshot: Snapshot = SNAPSHOT, labels: pl.DataFrame = LABELS, **options):
+    defaults = {"repeats": True, "max_groups": 1000, "thin": False, "random_state": 0}
+    return label_candidates(snapshot, labels, DEPTHS, **(defaults | options))
+
+
+def assert_same(found: LabelledTable, expected: LabelledTable) -> None:
+    for name in ("features", "label", "indptr", "n_relevant", "rank", "is_cold"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def relevant_pairs(repeats: bool) -> set[tuple[str, str]]:
+    known = set(FOLDS[0].history.select("user_id", "item_id").rows())
+    return set(LABELS.rows()) - (set() if repeats else known)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_labels_equal_a_loop_over_candidates(repeats):
+    table = label(repeats=repeats)
+    relevant = relevant_pairs(repeats)
+    users = sorted({user for user, _ in relevant})
+    history = SNAPSHOT.users(pl.Series(users))
+    candidates = SNAPSHOT.candidates(history, DEPTHS, exclude_seen=not repeats)
+    pairs = candidates.frame().select("user_id", "item_id").rows()
+    assert table.n_groups == len(users)
+    assert table.n_rows == len(pairs), "a row for each candidate and no other: nothing is put in"
+    assert table.label.tolist() == [int(pair in relevant) for pair in pairs]
+    assert table.label.dtype == np.int8
+    np.testing.assert_array_equal(table.indptr, candidates.indptr)
+    np.testing.assert_array_equal(table.rank, candidates.rank)
+    np.testing.assert_array_equal(table.features, SNAPSHOT.features(history, candidates))
+    assert table.is_cold.tolist() == [user == "new" for user in users]
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_n_relevant_counts_what_nobody_proposed(repeats):
+    table = label(repeats=repeats)
+    relevant = relevant_pairs(repeats)
+    users = sorted({user for user, _ in relevant})
+    expected = [sum(who == user for who, _ in relevant) for user in users]
+    assert table.n_relevant.tolist() == expected
+    assert table.n_relevant.dtype == np.int64
+    found = [
+        table.label[start:stop].sum()
+        for start, stop in zip(table.indptr[:-1], table.indptr[1:], strict=True)
+    ]
+    assert (np.array(found) <= table.n_relevant).all()
+    assert sum(found) < sum(expected), "the log has items that nobody proposes"
+
+
+def test_an_unknown_item_is_no_hit_for_anybody():
+    """Row number -1 of one user must not be read as the last item of the user before."""
+    history = history_from([[], []], 4)
+    every = Retrieved(np.tile(np.arange(4, dtype=np.int32), (2, 1)), np.ones((2, 4), np.float32))
+    relevant = pl.DataFrame({"user_id": [1, 1, 7], "item_id": [99, 2, 0]})
+    label, n_relevant = mark_relevant(merge({"all": every}, history), relevant)
+    assert label.tolist() == [0, 0, 0, 0, 0, 0, 1, 0]
+    assert n_relevant.tolist() == [0, 2]
+
+
+def test_seen_items_are_neither_candidates_nor_relevant_where_nothing_is_taken_again():
+    table = label(repeats=False)
+    seen = set(FOLDS[0].history.select("user_id", "item_id").rows())
+    users = sorted({user for user, _ in relevant_pairs(repeats=False)})
+    history = SNAPSHOT.users(pl.Series(users))
+    candidates = SNAPSHOT.candidates(history, DEPTHS, exclude_seen=True)
+    assert not set(candidates.frame().select("user_id", "item_id").rows()) & seen
+    assert table.n_rows == candidates.n_rows
+
+
+def test_nothing_relevant():
+    assert label(labels=LABELS.clear()) is None
+    only_seen = FOLDS[0].history.select("user_id", "item_id").unique().head(5)
+    assert label(labels=only_seen, repeats=False) is None
+    assert label(labels=only_seen, repeats=True) is not None
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("chunk_size", [1, 7, 1000])
+def test_chunks_and_threads_change_nothing(chunk_size, n_threads):
+    assert_same(label(chunk_size=chunk_size, n_threads=n_threads), label())
+
+
+@pytest.mark.parametrize("chunk_size", [7, 512])
+def test_threads_change_nothing_where_rows_are_thinned(chunk_size):
+    one, two = (label(thin=True, chunk_size=chunk_size, n_threads=n) for n in (1, 2))
+    assert_same(one, two)
+    assert not np.array_equal(one.rank, label(thin=True, random_state=1).rank)
+
+
+def test_trap_polars_the_order_of_label_rows_changes_nothing():
+    mixed = LABELS.sample(fraction=1.0, shuffle=True, seed=3)
+    assert_same(label(labels=mixed), label())
+    assert_same(label(labels=mixed, repeats=False), label(repeats=False))
+
+
+def test_trap_lightgbm_rows_of_a_user_stand_together_items_ascending():
+    """And nothing about the label in their order, which is what decides between equal scores."""
+    table = label(chunk_size=7)
+    users = LABELS["user_id"].unique().sort()
+    candidates = SNAPSHOT.candidates(SNAPSHOT.users(users), DEPTHS, exclude_seen=False)
+    for start, stop in zip(table.indptr[:-1], table.indptr[1:], strict=True):
+        assert (np.diff(candidates.item[start:stop]) > 0).all()
+
+
+def test_trap_lightgbm_labels_are_zero_or_one_and_trap_rectools_repeats_make_no_second_row():
+    """Above 30 LightGBM fails; RecTools repeats the row of a pair for each purchase."""
+    log = pl.DataFrame(
+        {
+            "user_id": ["a"] * 3 + ["b"] + ["a"] * 50,
+            "item_id": ["x", "y", "z", "y"] + ["x"] * 50,
+            "timestamp": [0, 3, 5, 7] + [100 + 3 * n for n in range(50)],
+        }
+    )
+    facts = LogFacts.of(log)
+    fold = LabelWindows(200, 1).folds(log, facts, random_state=0)[0]
+    table = label(build(fold, facts=facts), fold.labels)
+    assert table.label.tolist() == [1, 0, 0]
+    assert table.n_relevant.tolist() == [1]
+
+
+def test_too_many_users_are_sampled():
+    few = label(max_groups=9)
+    assert few.n_groups == 9
+    assert_same(few, label(max_groups=9))
+    assert not np.array_equal(few.rank, label(max_groups=9, random_state=1).rank)
+    assert_same(label(max_groups=LABELS["user_id"].n_unique()), label())
+
+
+# ----------------------------------------------------------------- thinning
+
+GROUPS = st.lists(st.lists(st.sampled_from([0, 0, 0, 0, 1]), max_size=40), min_size=1, max_size=6)
+
+
+@given(
+    labels=GROUPS,
+    share=st.sampled_from([0.0, 0.3, 0.99, 1.0]),
+    per_positive=st.sampled_from([0, 1, 3, 10]),
+    at_most=st.sampled_from([0, 1, 7, 300]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=150, deadline=None)
+def test_thinning_keeps_all_positives_and_the_promised_number_of_others(
+    labels, share, per_positive, at_most, seed
+):
+    table = table_of(labels, n_relevant=[50 + at for at in range(len(labels))])
+    thin = thin_out(table, seed, share=share, per_positive=per_positive, at_most=at_most)
+    kept_groups = [at for at, group in enumerate(labels) if any(group)]
+    assert thin.n_relevant.tolist() == [50 + at for at in kept_groups]
+    for place, at in enumerate(kept_groups):
+        group = labels[at]
+        rows = thin.features[thin.indptr[place] : thin.indptr[place + 1], 0]
+        assert (np.diff(rows) > 0).all(), "the order of rows stays"
+        inside = (rows - table.indptr[at]).astype(int).tolist()
+        positive = [row for row, value in enumerate(group) if value]
+        negative = [row for row in inside if not group[row]]
+        assert [row for row in inside if group[row]] == positive
+        n_negative = len(group) - len(positive)
+        wanted = max(share * n_negative, per_positive * len(positive))
+        assert len(negative) == math.floor(min(wanted, at_most, n_negative))
+
+
+def test_thinning_by_hand():
+    #  one hit and 99 others: 30 % of them; four hits and 46 others: ten for each hit;
+    #  one hit and 1,999 others: at most 300; no hit: nothing
+    labels = [[1] + [0] * 99, [1] * 4 + [0] * 46, [1] + [0] * 1999, [0] * 10]
+    thin = thin_out(table_of(labels), 0)
+    assert np.diff(thin.indptr).tolist() == [1 + 29, 4 + 40, 1 + 300]
+
+
+def test_the_same_seed_keeps_the_same_rows():
+    table = table_of([[1] + [0] * 99] * 5)
+    assert_same(thin_out(table, 4), thin_out(table, 4))
+    assert not np.array_equal(thin_out(table, 4).features, thin_out(table, 5).features)
+
+
+def test_trap_negatives_are_drawn_from_the_whole_list_and_not_from_its_top():
+    """Only the best-ranked ones turn the model upside down."""
+    n, n_seeds = 60, 400
+    table = table_of([[0] * 30 + [1] + [0] * 30])
+    kept = np.zeros(n + 1)
+    for seed in range(n_seeds):
+        kept[thin_out(table, seed, share=0.5, per_positive=0).features[:, 0].astype(int)] += 1
+    assert kept[30] == n_seeds
+    shares = np.delete(kept, 30) / n_seeds
+    assert shares.mean() == pytest.approx(0.5)
+    assert np.abs(shares - 0.5).max() < 5 * math.sqrt(0.25 / n_seeds)
+    assert shares[:30].mean() == pytest.approx(shares[30:].mean(), abs=0.03)
+
+
+# ------------------------------------------------------------------- stage 2
+
+
+def train(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
+    defaults = {
+        "fill": "popular",
+        "repeats": True,
+        "max_groups": 1000,
+        "random_state": 0,
+        "n_threads": 1,
+    }
+    return train_reranker(
+        folds,
+        lambda fold, text: build(fold, text, facts=facts),
+        LambdaRank(n_trees=30, patience=5),
+        DEPTHS,
+        **(defaults | options),
+    )
+
+
+def test_the_gate_looks_at_all_users_of_the_freshest_labels():
+    trained = train(FOLDS)
+    assert trained.gate.n_users == FOLDS[0].labels["user_id"].n_unique()
+    assert set(trained.gate.ndcg) == {TWO_STAGE, FUSION, *DEPTHS}
+    assert trained.model.names == SNAPSHOT.tables.names
+    assert 1 <= trained.model.n_trees <= 30
+
+
+def test_training_twice_gives_the_same_model():
+    one, two = train(FOLDS), train(FOLDS, n_threads=2)
+    assert one.model.text == two.model.text
+    assert one.gate == two.gate
+    assert train(FOLDS, random_state=1).model.text != one.model.text
+
+
+def test_a_single_fold_is_parted_by_user():
+    trained = train(FOLDS[:1])
+    n_users = FOLDS[0].labels["user_id"].n_unique()
+    assert 0.1 * n_users < trained.gate.n_users < 0.6 * n_users
+
+
+@pytest.mark.parametrize(
+    ("clock", "holdout"), [("sequence", LastInteractions()), ("none", RandomHoldout())]
+)
+def test_other_kinds_of_labels(clock, holdout):
+    log = check_interactions(make_log(clock, n_users=60, n_items=50, n_events=900))
+    facts = LogFacts.of(log)
+    folds = holdout.folds(log, facts, random_state=0)
+    trained = train(folds, facts=facts)
+    assert trained.gate.n_users == folds[0].labels["user_id"].n_unique()
+
+
+def test_nothing_to_learn_from():
+    assert train([]) is None
+    unknown = pl.DataFrame({"user_id": ["u000"], "item_id": ["nobody proposes it"]})
+    nothing = Fold(FOLDS[0].history, unknown, FOLDS[0].as_of)
+    assert train([nothing]) is None
+    assert train([nothing, *FOLDS[1:]]) is None, "the freshest labels decide, so it needs some"
+    assert train([FOLDS[0], nothing]) is not None
