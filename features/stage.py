@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import Float32Array
+from features.affinity import AttributeAffinity
 from features.block import Block, Context, Feature, FittedBlock
 from features.candidates import Candidates
 from features.errors import ConfigError
@@ -22,7 +23,7 @@ from features.user import UserActivity
 
 
 def default_blocks() -> tuple[Block, ...]:
-    """The blocks that need nothing but interactions."""
+    """The blocks that every log allows; attributes are used where there is an item table."""
     return (
         SourceScores(),
         UserItemHistory(),
@@ -30,6 +31,7 @@ def default_blocks() -> tuple[Block, ...]:
         EmbeddingAffinity(),
         ItemPopularity(),
         UserActivity(),
+        AttributeAffinity(),
     )
 
 

@@ -6,9 +6,14 @@ LambdaRank model ranks them.
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 
-from features.errors import (
+# OpenMP's idle threads spin and starve whoever shares the machine. It reads this when the first
+# library that uses it loads (implicit, scikit-learn or LightGBM), hence before all other imports.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from features.errors import (  # noqa: E402
     ConfigError,
     ExportError,
     MissingExtraError,
@@ -17,12 +22,12 @@ from features.errors import (
     RankerError,
     SchemaError,
 )
-from ranker.candidates import ALS, CoVisitation, Generator, ItemKNN, OwnHistory, Popularity
-from ranker.evaluation import evaluate, evaluate_per_user, split_by_time
-from ranker.export import export_recommendations, read_export, verify_export
-from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
-from ranker.recommender import TwoStageRecommender
-from ranker.rerank.lambdarank import LambdaRank
+from ranker.candidates import ALS, CoVisitation, Generator, ItemKNN, OwnHistory, Popularity  # noqa: E402
+from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time  # noqa: E402
+from ranker.export import export_recommendations, read_export, verify_export  # noqa: E402
+from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout  # noqa: E402
+from ranker.recommender import TwoStageRecommender  # noqa: E402
+from ranker.rerank.lambdarank import LambdaRank  # noqa: E402
 
 try:
     __version__ = version("twostage-ranker")
@@ -49,6 +54,7 @@ __all__ = [
     "SchemaError",
     "TwoStageRecommender",
     "__version__",
+    "compare",
     "evaluate",
     "evaluate_per_user",
     "export_recommendations",

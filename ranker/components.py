@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from features.errors import ConfigError, ModelFormatError
+from features.affinity import AttributeAffinity
 from features.item import ItemPopularity
 from features.listwise import Listwise
 from features.pair import UserItemHistory
@@ -25,7 +26,7 @@ from ranker.rerank.lambdarank import LambdaRank
 _KNOWN: tuple[type, ...] = (
     *(ALS, CoVisitation, ItemKNN, OwnHistory, Popularity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
-    *(ItemPopularity, UserActivity, Listwise, FeatureStage),
+    *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),
     *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank),
 )
 

@@ -142,7 +142,7 @@ class TwoStageRecommender:
             "fast": {
                 "n_windows": 2,
                 "n_candidates": 60,
-                "reranker": LambdaRank(learning_rate=0.1, n_trees=200, patience=20),
+                "reranker": LambdaRank(learning_rate=0.2, n_trees=150, patience=15),
             },
             "balanced": {},
             "best": {
@@ -223,7 +223,7 @@ class TwoStageRecommender:
             n_threads=self.n_threads,
         )
         gate = None if trained is None else trained.gate
-        system, cold_system, verdict = self._pass_gate(gate, popularity_of(specs))
+        system, cold_system, verdict = self._pass_gate(gate)
         choices = (
             f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",
             f"repeats: {'items are' if repeats else 'nothing is'} taken again",
@@ -278,7 +278,7 @@ class TwoStageRecommender:
             )
         for column in ("user_id", "item_id"):
             check_id_dtypes(column, new_interactions=new, interactions=state.log)
-        log = pl.concat([state.log, new.select(state.log.schema).cast(dict(state.log.schema))])
+        log = pl.concat([state.log, new.select(state.log.columns).cast(dict(state.log.schema))])
         tables = _check_tables(log, items, users)
         state = dataclasses.replace(
             state,
@@ -325,20 +325,25 @@ class TwoStageRecommender:
             1 = best), score (Float32, descending within a user and comparable within a user
             only; null where the list was filled up by popularity).
         """
+        return self._lists(user_ids, histories, k, exclude_seen, [system])[0]
+
+    def recommend_by_system(
+        self,
+        user_ids: UserIds | None = None,
+        *,
+        histories: FrameLike | None = None,
+        k: int = 10,
+        exclude_seen: bool | None = None,
+    ) -> dict[str, pl.DataFrame]:
+        """Lists by every source alone, by their rank fusion and by the two stages.
+
+        All from the same candidates, for :func:`ranker.compare`. Parameters and frames as in
+        :meth:`recommend`.
+        """
         self._fitted()
-        if k < 1:
-            raise ConfigError(f"k={k} makes no list; expected 1 or more")
-        if system is not None and system not in self._server.systems:
-            raise ConfigError(
-                f"system {system!r} is not known; expected one of {list(self._server.systems)}"
-            )
-        exclude = self._excludes_seen(exclude_seen)
-        lists = self._map(
-            self._asked(user_ids, histories),
-            lambda part: self._server.lists(part, k, exclude_seen=exclude, system=system),
-            "recommend",
-        )
-        return self._for_caller(pl.concat(lists))
+        systems = self._server.systems
+        lists = self._lists(user_ids, histories, k, exclude_seen, systems)
+        return dict(zip(systems, lists, strict=True))
 
     def generate_candidates(
         self,
@@ -560,7 +565,7 @@ class TwoStageRecommender:
             return LastInteractions(n_windows=self.n_windows or holdout.n_windows)
         return holdout
 
-    def _pass_gate(self, gate: GateReport | None, fill: str | None) -> tuple[str, str, str]:
+    def _pass_gate(self, gate: GateReport | None) -> tuple[str, str, str]:
         """What serves users with and without events, and a line that says why."""
         if gate is None:
             return FUSION, FUSION, "gate: nothing to learn from, the fusion of ranks is served"
@@ -571,7 +576,7 @@ class TwoStageRecommender:
                 gate.best_first_stage,
                 gate,
             )
-        cold = FUSION if fill is None else gate.cold_winner(fill)
+        cold = gate.cold_winner
         return system, cold, f"gate: {gate}; serves {system}, {cold} to users without events"
 
     def _excludes_seen(self, exclude_seen: bool | None) -> bool:
@@ -608,6 +613,30 @@ class TwoStageRecommender:
                 description=label,
             )
         )
+
+    def _lists(
+        self,
+        user_ids: UserIds | None,
+        histories: FrameLike | None,
+        k: int,
+        exclude_seen: bool | None,
+        systems: Sequence[str | None],
+    ) -> list[pl.DataFrame]:
+        self._fitted()
+        if k < 1:
+            raise ConfigError(f"k={k} makes no list; expected 1 or more")
+        for system in systems:
+            if system is not None and system not in self._server.systems:
+                raise ConfigError(
+                    f"system {system!r} is not known; expected one of {self._server.systems}"
+                )
+        exclude = self._excludes_seen(exclude_seen)
+        parts = self._map(
+            self._asked(user_ids, histories),
+            lambda part: self._server.lists(part, k, exclude_seen=exclude, systems=systems),
+            "recommend",
+        )
+        return [self._for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
 
     def _titles(self) -> pl.Series:
         """What to call each item of the catalogue: its title, or its id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,7 +45,7 @@ class Server:
     def systems(self) -> tuple[str, ...]:
         """Everything that can order a list."""
         first_stage = (*self.snapshot.generators, FUSION)
-        return first_stage if self.model is None else (TWO_STAGE, *first_stage)
+        return first_stage if self.model is None else (*first_stage, TWO_STAGE)
 
     @cached_property
     def fill(self) -> Int32Array:
@@ -87,14 +88,19 @@ class Server:
         return scores
 
     def lists(
-        self, history: History, k: int, *, exclude_seen: bool, system: str | None = None
-    ) -> pl.DataFrame:
-        """Final lists: user_id, item_id, rank, score."""
+        self, history: History, k: int, *, exclude_seen: bool, systems: Sequence[str | None]
+    ) -> list[pl.DataFrame]:
+        """Final lists by each system, from the same candidates: user_id, item_id, rank, score."""
         k = min(k, self.snapshot.history.n_items)
         candidates = self.candidates(history, exclude_seen=exclude_seen, k=k)
-        scores = self.score(history, candidates, system)
-        lists = make_lists(candidates, scores, history, self.fill, k, exclude_seen=exclude_seen)
-        return lists_frame(lists, history)
+        frames = []
+        for system in systems:
+            scores = self.score(history, candidates, system)
+            lists = make_lists(
+                candidates, scores, history, self.fill, k, exclude_seen=exclude_seen
+            )
+            frames.append(lists_frame(lists, history))
+        return frames
 
     def hits(
         self, history: History, relevant: pl.DataFrame, *, exclude_seen: bool

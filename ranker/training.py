@@ -109,7 +109,9 @@ def train_reranker(
     scores = {TWO_STAGE: model.predict(validation.features, n_threads=n_threads)}
     for system in (*depths, FUSION):
         scores[system] = first_stage_scores(system, list(depths), validation.rank, fill=fill)
-    gate = open_gate(validation, scores, k=reranker.k, random_state=random_state)
+    gate = open_gate(
+        validation, scores, fill=fill or FUSION, k=reranker.k, random_state=random_state
+    )
     everything = LabelledTable.concatenate([thin_out(freshest, random_state), *older])
     del train, validation, freshest, older
     model = reranker.fit(everything, names, n_trees=model.n_trees, **settings)
@@ -182,7 +184,7 @@ def thin_out(
     *,
     share: float = 0.3,
     per_positive: int = 10,
-    at_most: int = 300,
+    at_most: int = 100,
 ) -> LabelledTable:
     """Keep groups with a hit, their hits, and a random part of their other rows.
 

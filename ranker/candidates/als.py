@@ -42,10 +42,10 @@ class ALS(Generator):
     """
 
     factors: int = 64
-    regularization: float = 0.05
+    regularization: float = 5.0
     alpha: float = 4.0
     iterations: int = 12
-    half_life: Length = 1 / 2
+    half_life: Length = 1 / 4
     random_state: int | None = None
 
     learned: ClassVar[tuple[str, ...]] = ("item_", "vectors_", "n_items_", "half_life_ticks_")

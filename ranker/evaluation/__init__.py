@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ranker.evaluation.compare import compare
 from ranker.evaluation.evaluate import DEFAULT_METRICS, evaluate, evaluate_per_user
 from ranker.evaluation.intervals import (
     Interval,
@@ -21,6 +22,7 @@ __all__ = [
     "PairedInterval",
     "bootstrap_interval",
     "bootstrap_intervals",
+    "compare",
     "evaluate",
     "evaluate_per_user",
     "hit_matrix",

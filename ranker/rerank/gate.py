@@ -31,6 +31,9 @@ class GateReport:
         NDCG@k of the second stage minus that of the system.
     cold : dict of system to float
         Mean NDCG@k over those of them who had no events before; empty if there are none.
+    cold_winner : str
+        What to serve to them: the popular list, unless a system is better for certain (the
+        paired interval is above zero, over enough of them).
     k : int
     n_users, n_cold : int
     """
@@ -38,6 +41,7 @@ class GateReport:
     ndcg: dict[str, float]
     against: dict[str, PairedInterval]
     cold: dict[str, float]
+    cold_winner: str
     k: int
     n_users: int
     n_cold: int
@@ -60,15 +64,6 @@ class GateReport:
         """What to serve: the first stage only where it is the better by its mean."""
         interval = self.against[self.best_first_stage]
         return TWO_STAGE if interval.difference > 0 else self.best_first_stage
-
-    def cold_winner(self, fill: str) -> str:
-        """What to serve to users without events: ``fill``, unless another proved better.
-
-        Too few such users prove nothing.
-        """
-        if self.n_cold < _MIN_COLD_USERS:
-            return fill
-        return max(self.cold, key=lambda system: (self.cold[system], system == fill))
 
     def __str__(self) -> str:
         best = self.best_first_stage
@@ -96,7 +91,12 @@ class GateReport:
 
 
 def open_gate(
-    table: LabelledTable, scores: Mapping[str, Float32Array], *, k: int, random_state: int
+    table: LabelledTable,
+    scores: Mapping[str, Float32Array],
+    *,
+    fill: str,
+    k: int,
+    random_state: int,
 ) -> GateReport:
     """Compare the second stage with the systems that need none.
 
@@ -106,11 +106,15 @@ def open_gate(
         Of labels that the reranker did not learn from, all candidates kept.
     scores : mapping of system to float32 array [n_rows]
         With :data:`TWO_STAGE` among them.
+    fill : str
+        The system that serves users without events, for want of proof of a better one.
     k : int
     random_state : int
         Of the bootstrap.
     """
     per_user = {name: _ndcg(table, values, k) for name, values in scores.items()}
+    cold = {name: values[table.is_cold] for name, values in per_user.items()}
+    n_cold = int(table.is_cold.sum())
     return GateReport(
         ndcg={name: float(values.mean()) for name, values in per_user.items()},
         against={
@@ -118,16 +122,19 @@ def open_gate(
             for name, values in per_user.items()
             if name != TWO_STAGE
         },
-        cold={
-            name: float(values[table.is_cold].mean())
-            for name, values in per_user.items()
-            if table.is_cold.any()
-        },
+        cold={name: float(values.mean()) for name, values in cold.items() if n_cold},
+        cold_winner=_cold_winner(cold, fill, random_state) if n_cold >= _MIN_COLD_USERS else fill,
         k=k,
         n_users=table.n_groups,
-        n_cold=int(table.is_cold.sum()),
+        n_cold=n_cold,
     )
 
 
 def _ndcg(table: LabelledTable, scores: Float32Array, k: int) -> Float64Array:
     return np.asarray(ndcg(table.hits(scores, k), table.n_relevant, k=k))
+
+
+def _cold_winner(values: Mapping[str, Float64Array], fill: str, random_state: int) -> str:
+    best = max(values, key=lambda system: values[system].mean())
+    proof = paired_interval(values[best], values[fill], random_state=random_state)
+    return best if proof.low > 0 else fill

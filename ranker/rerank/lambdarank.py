@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-# LightGBM's idle threads spin and starve whoever shares the machine; OpenMP reads this when the
-# library loads, hence before the import.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import lightgbm as lgb
+import numpy as np
 
-import lightgbm as lgb  # noqa: E402
-import numpy as np  # noqa: E402
-
-from features.arrays import Float32Array, Float64Array  # noqa: E402
-from features.errors import ConfigError, ModelFormatError  # noqa: E402
-from ranker.evaluation.metrics import ndcg  # noqa: E402
-from ranker.progress import progress_bar  # noqa: E402
-from ranker.rerank.table import LabelledTable  # noqa: E402
+from features.arrays import Float32Array, Float64Array
+from features.errors import ConfigError, ModelFormatError
+from ranker.evaluation.metrics import ndcg
+from ranker.progress import progress_bar
+from ranker.rerank.table import LabelledTable
 
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 
@@ -43,9 +38,9 @@ class LambdaRank:
     """
 
     n_trees: int = 600
-    patience: int = 40
-    learning_rate: float = 0.06
-    n_leaves: int = 31
+    patience: int = 30
+    learning_rate: float = 0.1
+    n_leaves: int = 15
     min_rows_in_leaf: int = 100
     feature_fraction: float = 0.6
     bagging_fraction: float = 0.7
