@@ -228,6 +228,7 @@ class TwoStageRecommender:
             f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",
             f"repeats: {'items are' if repeats else 'nothing is'} taken again",
             "sources: " + ", ".join(f"{name} {depth}" for name, depth in depths.items()),
+            "reranker: " + ("none" if trained is None else trained.choice),
             verdict,
         )
         for line in choices:

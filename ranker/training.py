@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from features.arrays import BoolArray, Int8Array, Int64Array
 from features.candidates import Candidates
 from features.history import History
 from features.kernel import kernel
+from ranker.evaluation.metrics import ndcg
 from ranker.holdout import Fold
 from ranker.parallel import map_chunks
 from ranker.rerank.first_stage import FUSION, first_stage_scores
@@ -24,7 +25,7 @@ _MAX_VALIDATION_GROUPS = 5_000  # enough to tell one percent apart, and all thei
 _VALIDATION_SHARE = 0.3  # of the groups, where there is only one fold
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class TrainedReranker:
     """A reranker and how it compared before it was grown again on everything.
 
@@ -32,10 +33,13 @@ class TrainedReranker:
     ----------
     model : FittedLambdaRank
     gate : GateReport
+    choice : str
+        The objective and the number of trees.
     """
 
     model: FittedLambdaRank
     gate: GateReport
+    choice: str
 
 
 def train_reranker(
@@ -52,7 +56,7 @@ def train_reranker(
 ) -> TrainedReranker | None:
     """Learn to rank from folds of the log.
 
-    The freshest fold chooses the number of trees and is asked whether the second stage helps;
+    The freshest fold chooses the objective and the number of trees and is asked whether the second stage helps;
     then the trees are grown again with its labels included.
 
     Parameters
@@ -105,8 +109,14 @@ def train_reranker(
     if not train.label.any() or not validation.label.any():
         return None
     settings = {"random_state": random_state, "n_threads": n_threads}
-    model = reranker.fit(train, names, validation=validation, **settings)
-    scores = {TWO_STAGE: model.predict(validation.features, n_threads=n_threads)}
+    best, best_value = reranker, -1.0
+    for contender in reranker.contenders():
+        model = contender.fit(train, names, validation=validation, **settings)
+        predicted = model.predict(validation.features, n_threads=n_threads)
+        value = float(ndcg(validation.hits(predicted, reranker.k), validation.n_relevant, k=reranker.k).mean())
+        if value > best_value:
+            best, best_value = dataclasses.replace(contender, n_trees=model.n_trees), value
+            scores = {TWO_STAGE: predicted}
     for system in (*depths, FUSION):
         scores[system] = first_stage_scores(system, list(depths), validation.rank, fill=fill)
     gate = open_gate(
@@ -114,8 +124,8 @@ def train_reranker(
     )
     everything = LabelledTable.concatenate([thin_out(freshest, random_state), *older])
     del train, validation, freshest, older
-    model = reranker.fit(everything, names, n_trees=model.n_trees, **settings)
-    return TrainedReranker(model, gate)
+    model = best.fit(everything, names, **settings)
+    return TrainedReranker(model, gate, f"{best.objective}, {model.n_trees} trees")
 
 def label_candidates(
     snapshot: Snapshot,
