@@ -101,7 +101,7 @@ class Clock:
             if not isinstance(instant, dt.datetime):
                 instant = dt.datetime(instant.year, instant.month, instant.day)
             if instant.tzinfo is not None:
-                instant = instant.astimezone(dt.timezone.utc).replace(tzinfo=None)
+                instant = instant.astimezone(dt.UTC).replace(tzinfo=None)
             return (instant - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
         if self.kind in (ClockKind.SHARED, ClockKind.SEQUENCE) and isinstance(instant, int):
             return instant

@@ -15,7 +15,6 @@ from features.arrays import AnyArray, Float32Array, Int16Array, Int32Array, Int6
 from features.clock import Clock, ClockKind
 from features.ids import Ids
 
-
 _MAX_EVENT_NAMES = 8  # rarer names are too rare to be told apart
 
 
@@ -194,7 +193,7 @@ class History:
     def matrix(self, values: AnyArray | None = None) -> sparse.csr_matrix:
         """Users by items; each cell sums ``values`` (default: the weights) over its events."""
         values = self.weight if values is None else values
-        # SciPy sums duplicates in place, hence copies; in float64, so that their order is no matter.
+        # SciPy sums duplicates in place, hence copies; in float64, so their order is no matter.
         cells = (values.astype(np.float64), self.item.copy(), self.indptr.copy())
         matrix = sparse.csr_matrix(cells, shape=(self.n_users, self.n_items))
         matrix.sum_duplicates()

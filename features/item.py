@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -105,7 +106,7 @@ def _describe(
                 pl.when(count > 0).then(count.rank("min", descending=True)),
             ),
         ]
-    for short, long in zip(labels, labels[1:], strict=False):
+    for short, long in pairwise(labels):
         described.append(
             (
                 f"trend_{short}",

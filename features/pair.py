@@ -105,7 +105,7 @@ class FittedUserItemHistory:
 
 
 @kernel
-def _fill_history(
+def _fill_history(  # noqa: PLR0912, PLR0915 - one compiled pass over a user's events
     n_items: int,
     indptr: Int64Array,
     item: Int32Array,

@@ -155,8 +155,10 @@ def _id_problems(frame: pl.DataFrame, column: str) -> list[str]:
     dtype = frame.schema[column]
     if not _is_id(dtype):
         return [
-            f"{column}: dtype {dtype} cannot be an id{_examples(frame[column].drop_nulls())}; "
-            f"cast it to Int64 or String"
+            (
+                f"{column}: dtype {dtype} cannot be an id{_examples(frame[column].drop_nulls())}; "
+                f"cast it to Int64 or String"
+            )
         ]
     return [
         *_null_problems(frame, column),
@@ -170,9 +172,11 @@ def _timestamp_problems(frame: pl.DataFrame) -> list[str]:
     dtype = frame.schema["timestamp"]
     if not (dtype.is_integer() or isinstance(dtype, pl.Datetime) or dtype == pl.Date):
         return [
-            f"timestamp: dtype {dtype}{_examples(frame['timestamp'].drop_nulls())}; expected "
-            f"Datetime, Date or Int64 (a clock or a position): parse text with "
-            f"str.to_datetime(), or leave the column out"
+            (
+                f"timestamp: dtype {dtype}{_examples(frame['timestamp'].drop_nulls())}; expected "
+                f"Datetime, Date or Int64 (a clock or a position): parse text with "
+                f"str.to_datetime(), or leave the column out"
+            )
         ]
     return [
         *_null_problems(frame, "timestamp"),
@@ -212,8 +216,10 @@ def _null_problems(frame: pl.DataFrame, column: str) -> list[str]:
         return []
     rows = frame[column].is_null().arg_true().head(_SHOWN).to_list()
     return [
-        f"{column}: {n_nulls} of {frame.height} values are null (first at rows "
-        f"{', '.join(map(str, rows))}); drop or fill those rows"
+        (
+            f"{column}: {n_nulls} of {frame.height} values are null (first at rows "
+            f"{', '.join(map(str, rows))}); drop or fill those rows"
+        )
     ]
 
 

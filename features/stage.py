@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array
 from features.affinity import AttributeAffinity
+from features.arrays import Float32Array
 from features.block import Block, Context, Feature, FittedBlock
 from features.candidates import Candidates
 from features.errors import ConfigError

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 # library that uses it loads (implicit, scikit-learn or LightGBM), hence before all other imports.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from features.errors import (  # noqa: E402
+from features.errors import (
     ConfigError,
     ExportError,
     MissingExtraError,
@@ -22,12 +22,12 @@ from features.errors import (  # noqa: E402
     RankerError,
     SchemaError,
 )
-from ranker.candidates import ALS, CoVisitation, Generator, ItemKNN, OwnHistory, Popularity  # noqa: E402
-from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time  # noqa: E402
-from ranker.export import export_recommendations, read_export, verify_export  # noqa: E402
-from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout  # noqa: E402
-from ranker.recommender import TwoStageRecommender  # noqa: E402
-from ranker.rerank.lambdarank import LambdaRank  # noqa: E402
+from ranker.candidates import ALS, CoVisitation, Generator, ItemKNN, OwnHistory, Popularity
+from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time
+from ranker.export import export_recommendations, read_export, verify_export
+from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
+from ranker.recommender import TwoStageRecommender
+from ranker.rerank.lambdarank import LambdaRank
 
 try:
     __version__ = version("twostage-ranker")
@@ -36,8 +36,8 @@ except PackageNotFoundError:  # a checkout that is not installed
 
 __all__ = [
     "ALS",
-    "ConfigError",
     "CoVisitation",
+    "ConfigError",
     "ExportError",
     "Generator",
     "ItemKNN",

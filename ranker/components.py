@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from features.errors import ConfigError, ModelFormatError
 from features.affinity import AttributeAffinity
+from features.errors import ConfigError, ModelFormatError
 from features.item import ItemPopularity
 from features.listwise import Listwise
 from features.pair import UserItemHistory

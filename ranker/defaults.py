@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import polars as pl
-
 from features.clock import ClockKind
 from features.history import LogFacts
 from ranker.candidates.als import ALS

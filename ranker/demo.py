@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ranker.cli.text import format_table, hanging
 from ranker.datasets import Dataset, load_complete_journey
 from ranker.evaluation import compare, evaluate, split_by_time
 from ranker.export import export_recommendations
 from ranker.recommender import TwoStageRecommender
+from ranker.text import format_table, hanging
 
 _N_SHOWN = 2
 _K = 10
@@ -77,7 +77,7 @@ def run_demo(output: Path, *, random_state: int = 0) -> None:
     print(f"the model:  {output / 'model'}\nthe lists:  {output / 'lists'}")
     print(f"all of it in {time.perf_counter() - started:.0f} seconds")
     print(f"\nnext:  ranker recommend {output / 'model'} --user {users[0]} -k 10")
-    print("       ranker init my.toml    # then edit it for your own tables, and: ranker fit my.toml")
+    print("       ranker init my.toml    # edit it for your own tables, then: ranker fit my.toml")
 
 
 def _head(text: str) -> None:

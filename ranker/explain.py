@@ -52,9 +52,10 @@ def explain_items(
     rank = candidates.rank[rows]
     best = np.where(rank > 0, rank, np.iinfo(np.int32).max).argmin(axis=1)
     best_rank = rank[np.arange(len(rows)), best]
+    best_names = np.array(candidates.sources)[best].tolist()
     sources = [
         name if found else None
-        for name, found in zip(np.array(candidates.sources)[best].tolist(), best_rank > 0, strict=True)
+        for name, found in zip(best_names, best_rank > 0, strict=True)
     ]
     names = snapshot.tables.names
     frame = pl.DataFrame(

@@ -52,8 +52,10 @@ class IdDtype:
             raise SchemaError(
                 column,
                 [
-                    f"{column}: ids are {ids.dtype} (such as {ids[0]!r}), the model was fitted "
-                    f"with {self.dtype}; cast them to that"
+                    (
+                        f"{column}: ids are {ids.dtype} (such as {ids[0]!r}), the model was fitted "
+                        f"with {self.dtype}; cast them to that"
+                    )
                 ],
             )
         return canonical_ids(ids).rename(column)

@@ -39,11 +39,11 @@ def save_files(path: str | Path, files: Mapping[str, bytes], settings: Mapping[s
         If something that is no model of ours stands at the path.
     """
     path = Path(path)
-    if path.exists() and not (path / _MANIFEST).is_file():
-        if not path.is_dir() or any(path.iterdir()):
-            raise ModelFormatError(
-                f"{path} exists and is not a saved model; choose another path or remove it"
-            )
+    is_ours = not path.exists() or (path / _MANIFEST).is_file()
+    if not is_ours and (not path.is_dir() or any(path.iterdir())):
+        raise ModelFormatError(
+            f"{path} exists and is not a saved model; choose another path or remove it"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
         new = Path(scratch) / "new"
@@ -109,7 +109,7 @@ def load_files(path: str | Path) -> tuple[dict[str, bytes], dict[str, Any]]:
 def arrays_to_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
     """Arrays as an npz archive."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=True, **arrays)
     return buffer.getvalue()
 
 

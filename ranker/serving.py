@@ -118,6 +118,5 @@ class Server:
         if system == TWO_STAGE and self.model is not None:
             # One thread each: several runs of users are served at a time.
             return self.model.predict(self.snapshot.features(history, candidates), n_threads=1)
-        return first_stage_scores(
-            system, candidates.sources, candidates.rank, fill=popularity_of(self.snapshot.generators)
-        )
+        fill = popularity_of(self.snapshot.generators)
+        return first_stage_scores(system, candidates.sources, candidates.rank, fill=fill)

@@ -43,6 +43,7 @@ def top_rows(
 
 @kernel
 def is_worse(score_a: float, item_a: int, score_b: float, item_b: int) -> bool:
+    """Tell whether a stands behind b: a lower score, or of equal ones the larger item."""
     return score_a < score_b or (score_a == score_b and item_a > item_b)
 
 

@@ -12,7 +12,6 @@ from features.arrays import BoolArray, Int8Array, Int64Array
 from features.candidates import Candidates
 from features.history import History
 from features.kernel import kernel
-from ranker.evaluation.metrics import ndcg
 from ranker.holdout import Fold
 from ranker.parallel import map_chunks
 from ranker.rerank.first_stage import FUSION, first_stage_scores
@@ -56,7 +55,7 @@ def train_reranker(
 ) -> TrainedReranker | None:
     """Learn to rank from folds of the log.
 
-    The freshest fold chooses the objective and the number of trees and is asked whether the second stage helps;
+    The freshest fold chooses the number of trees and is asked whether the second stage helps;
     then the trees are grown again with its labels included.
 
     Parameters
@@ -80,7 +79,8 @@ def train_reranker(
         None if there is nothing to learn from: no fold, or no proposed item that was taken.
     """
     older: list[LabelledTable] = []
-    freshest, names = None, ()
+    freshest: LabelledTable | None = None
+    names: tuple[str, ...] = ()
     for index, fold in enumerate(folds):
         snapshot = build(fold, f"window {index + 1} of {len(folds)}")
         names = snapshot.tables.names
@@ -108,15 +108,9 @@ def train_reranker(
         train = thin_out(freshest.groups(in_validation >= _VALIDATION_SHARE), random_state)
     if not train.label.any() or not validation.label.any():
         return None
-    settings = {"random_state": random_state, "n_threads": n_threads}
-    best, best_value = reranker, -1.0
-    for contender in reranker.contenders():
-        model = contender.fit(train, names, validation=validation, **settings)
-        predicted = model.predict(validation.features, n_threads=n_threads)
-        value = float(ndcg(validation.hits(predicted, reranker.k), validation.n_relevant, k=reranker.k).mean())
-        if value > best_value:
-            best, best_value = dataclasses.replace(contender, n_trees=model.n_trees), value
-            scores = {TWO_STAGE: predicted}
+    settings: dict[str, Any] = {"random_state": random_state, "n_threads": n_threads}
+    model = reranker.fit(train, names, validation=validation, **settings)
+    scores = {TWO_STAGE: model.predict(validation.features, n_threads=n_threads)}
     for system in (*depths, FUSION):
         scores[system] = first_stage_scores(system, list(depths), validation.rank, fill=fill)
     gate = open_gate(
@@ -124,8 +118,8 @@ def train_reranker(
     )
     everything = LabelledTable.concatenate([thin_out(freshest, random_state), *older])
     del train, validation, freshest, older
-    model = best.fit(everything, names, **settings)
-    return TrainedReranker(model, gate, f"{best.objective}, {model.n_trees} trees")
+    model = reranker.fit(everything, names, n_trees=model.n_trees, **settings)
+    return TrainedReranker(model, gate, f"{reranker.objective}, {model.n_trees} trees")
 
 def label_candidates(
     snapshot: Snapshot,

@@ -15,7 +15,7 @@ import pytest
 from features.errors import ConfigError
 from ranker.cli import commands, main
 from ranker.cli.doctor import examine_tables
-from ranker.cli.text import format_table, hanging
+from ranker.text import format_table, hanging
 from ranker.config import example_config
 from ranker.datasets import Dataset
 

@@ -218,10 +218,10 @@ def test_thinning_keeps_all_positives_and_the_promised_number_of_others(
 
 def test_thinning_by_hand():
     #  one hit and 99 others: 30 % of them; four hits and 46 others: ten for each hit;
-    #  one hit and 1,999 others: at most 300; no hit: nothing
+    #  one hit and 1,999 others: at most 100; no hit: nothing
     labels = [[1] + [0] * 99, [1] * 4 + [0] * 46, [1] + [0] * 1999, [0] * 10]
     thin = thin_out(table_of(labels), 0)
-    assert np.diff(thin.indptr).tolist() == [1 + 29, 4 + 40, 1 + 300]
+    assert np.diff(thin.indptr).tolist() == [1 + 29, 4 + 40, 1 + 100]
 
 
 def test_the_same_seed_keeps_the_same_rows():

@@ -100,7 +100,7 @@ class Generator(ABC):
     def unfitted(self, random_state: int) -> Self:
         """A fresh generator with the same parameters; an open ``random_state`` is filled in."""
         fields = {field.name for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        if "random_state" in fields and getattr(self, "random_state") is None:
+        if "random_state" in fields and getattr(self, "random_state", None) is None:
             return dataclasses.replace(self, random_state=random_state)  # type: ignore[type-var]
         return dataclasses.replace(self)  # type: ignore[type-var]
 

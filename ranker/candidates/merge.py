@@ -41,7 +41,7 @@ def merge(retrieved: Mapping[str, Retrieved], history: History) -> Candidates:
 
 
 @kernel
-def _merge(
+def _merge(  # noqa: PLR0912 - one compiled kernel: count, place, fill
     items: Int32Array, scores: Float32Array, n_items: int
 ) -> tuple[Int64Array, Int32Array, Float32Array, Int32Array]:
     n_users, n_sources, depth = items.shape

@@ -45,7 +45,7 @@ def init(*, path: str, quiet: bool) -> int:
 def doctor(*, config: str, quiet: bool) -> int:
     """Check configuration and tables, and print what was found; 1 where something fails."""
     from ranker.cli.doctor import examine
-    from ranker.cli.text import hanging
+    from ranker.text import hanging
 
     findings = examine(load_config(config))
     for finding in findings:
@@ -71,8 +71,8 @@ def fit(*, config: str, quiet: bool) -> int:
 def evaluate(*, config: str, quiet: bool) -> int:
     """Hold out the newest interactions, fit on the rest, and print how good the lists are."""
     from ranker import evaluation
-    from ranker.cli.text import format_table
     from ranker.evaluation.metrics import check_metric_name
+    from ranker.text import format_table
 
     settings = load_config(config)
     wanted = settings.evaluate
@@ -131,7 +131,7 @@ def recommend(*, model: str, user: str, k: int, include_seen: bool, quiet: bool)
     """Print the list of one user."""
     import polars as pl
 
-    from ranker.cli.text import format_table
+    from ranker.text import format_table
 
     if k < 1:
         raise ConfigError(f"-k {k}: expected a whole number from 1")

@@ -39,10 +39,10 @@ test = "28d"                         # the last 28 days (a whole number for inte
 # exclude_seen = true                # never list again what a user has had; for exports as well
 
 [model]
-preset = "balanced"                  # "fast", "balanced" or "best" (needs the extra neural)
+preset = "balanced"                  # "fast", "balanced" or "best"
 random_state = 0
 path = "model"                       # the folder that `ranker fit` saves to
-# n_candidates = 300                 # candidates per user before reranking
+# n_candidates = 300                 # items that each source may propose
 # n_windows = 3                      # label windows to learn from
 # window_length = "28d"
 # gate = "warn"                      # or "fallback": serve the best source where reranking loses

@@ -160,7 +160,7 @@ def checked_lists(
         raise ExportError(f"the lists have the dtypes {found}, expected {dict(schema)}.")
     places = pl.int_range(1, pl.len() + 1).over("user_id")
     problems = {
-        "have a null": pl.any_horizontal(pl.col(COLUMNS).is_null()),
+        "have a null": pl.any_horizontal(pl.col("user_id", "item_id", "rank").is_null()),
         "belong to users who were not asked for": ~pl.col("user_id").is_in(users.implode()),
         f"break the ranks 1, 2, ... {k}": (pl.col("rank") != places) | (places > k),
         "repeat an item within a list": pl.struct("user_id", "item_id").is_duplicated(),

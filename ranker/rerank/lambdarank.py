@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 from urllib.parse import quote
 
 import lightgbm as lgb
@@ -27,9 +27,9 @@ class LambdaRank:
 
     Parameters
     ----------
-    objective : "lambdarank" or "binary", optional
+    objective : "lambdarank" or "binary"
         What the trees minimise: LambdaRank's pairwise loss, weighted by what a swap does to NDCG,
-        or the log loss of each row. Default: whichever ranks the validation labels better.
+        or the log loss of each row.
     n_trees : int
         At most so many; early stopping finds the number.
     patience : int
@@ -40,7 +40,7 @@ class LambdaRank:
         NDCG@k is what early stopping looks at, and LambdaRank's truncation level follows it.
     """
 
-    objective: Literal["lambdarank", "binary"] | None = None
+    objective: Literal["lambdarank", "binary"] = "lambdarank"
     n_trees: int = 600
     patience: int = 30
     learning_rate: float = 0.1
@@ -82,7 +82,7 @@ class LambdaRank:
             If a group has more rows than LightGBM can take.
         """
         longest = int(np.diff(train.indptr).max(initial=0))
-        if self.objective not in ("lambdarank", "binary", None):
+        if self.objective not in ("lambdarank", "binary"):
             raise ConfigError(
                 f"objective={self.objective!r} is not known; expected 'lambdarank' or 'binary'"
             )
@@ -110,12 +110,6 @@ class LambdaRank:
         text = text.replace(f"[num_threads: {n_threads}]", "[num_threads: 0]")
         return FittedLambdaRank(text, tuple(names))
 
-    def contenders(self) -> list[Self]:
-        """The settings to try: one for each objective that is open."""
-        if self.objective is not None:
-            return [self]
-        return [replace(self, objective="lambdarank"), replace(self, objective="binary")]
-
     def parameters(self) -> dict[str, Any]:
         """The constructor's keywords, as JSON can hold them."""
         return asdict(self)
@@ -128,7 +122,7 @@ class LambdaRank:
 
     def _settings(self, n_rows: int, random_state: int, n_threads: int) -> dict[str, Any]:
         return {
-            "objective": self.objective or "lambdarank",
+            "objective": self.objective,
             "metric": "None",
             "lambdarank_truncation_level": max(30, self.k + 10),
             "learning_rate": self.learning_rate,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import polars as pl
 
 from ranker import TwoStageRecommender, compare, split_by_time
-from ranker.cli.text import format_table
+from ranker.text import format_table
 from ranker.datasets import Dataset, load_complete_journey, load_folder
 
 

@@ -26,7 +26,7 @@ def small_gate() -> GateReport:
         "popular": down,
         "als": -down,
     }
-    return open_gate(table, scores, k=2, random_state=0)
+    return open_gate(table, scores, fill="popular", k=2, random_state=0)
 
 
 def test_numbers_by_hand():
@@ -77,7 +77,8 @@ def report(ndcg: dict[str, float], low: float, high: float, **fields) -> GateRep
         for name, value in ndcg.items()
         if name != TWO_STAGE
     }
-    return GateReport(ndcg, against, **{"cold": {}, "k": 10, "n_users": 99, "n_cold": 0} | fields)
+    defaults = {"cold": {}, "cold_winner": "popular", "k": 10, "n_users": 99, "n_cold": 0}
+    return GateReport(ndcg, against, **defaults | fields)
 
 
 @pytest.mark.parametrize(
@@ -101,20 +102,47 @@ def test_verdict_and_winner(two_stage, low, high, verdict, winner):
     assert f"[{low:+.4f}, {high:+.4f}] over 99 users, {verdict}" in line
 
 
-def test_cold_users_get_the_popular_list_unless_another_is_better_for_enough_of_them():
-    ndcg = {TWO_STAGE: 0.5, "popular": 0.3, "own": 0.4}
-    cold = {TWO_STAGE: 0.2, "popular": 0.1, "own": 0.0}
-    assert report(ndcg, 0, 1, cold=cold, n_cold=29).cold_winner("popular") == "popular"
-    assert report(ndcg, 0, 1, cold=cold, n_cold=30).cold_winner("popular") == TWO_STAGE
-    even = cold | {"popular": 0.2}
-    assert report(ndcg, 0, 1, cold=even, n_cold=30).cold_winner("popular") == "popular"
-    assert report(ndcg, 0, 1).cold_winner("popular") == "popular"
+def gate_of_cold(n_cold: int, n_better: int, *, n_warm: int = 5) -> GateReport:
+    """Two rows a user; ``own`` finds what ``popular`` misses for the first ``n_better`` cold ones.
+
+    For all others the popular list is right, and to users with events it is always wrong.
+    """
+    is_cold = [True] * n_cold + [False] * n_warm
+    popular = np.tile(np.array([1, 0], np.float32), n_cold + n_warm)
+    labels = [[0, 1]] * n_better + [[1, 0]] * (n_cold - n_better) + [[0, 1]] * n_warm
+    scores = {TWO_STAGE: popular, "popular": popular, "own": -popular}
+    return open_gate(
+        table_of(labels, is_cold=is_cold), scores, fill="popular", k=1, random_state=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_cold", "n_better", "winner"),
+    [
+        (60, 60, "own"),
+        (60, 55, "own"),
+        (30, 30, "own"),
+        (29, 29, "popular"),  # too few of them to tell
+        (60, 32, "popular"),  # better by its mean, but not for certain
+        (60, 30, "popular"),
+        (60, 5, "popular"),
+        (0, 0, "popular"),
+    ],
+)
+def test_cold_users_get_the_popular_list_unless_another_is_better_for_certain(
+    n_cold, n_better, winner
+):
+    gate = gate_of_cold(n_cold, n_better)
+    assert gate.cold_winner == winner
+    assert gate.n_cold == n_cold
+    assert gate.best_first_stage == ("own" if n_better + 5 > n_cold - n_better else "popular")
 
 
 def test_no_cold_users():
     table = table_of([[1, 0]])
     scores = {TWO_STAGE: np.array([1, 0], np.float32), "popular": np.array([0, 1], np.float32)}
-    gate = open_gate(table, scores, k=1, random_state=0)
+    gate = open_gate(table, scores, fill="popular", k=1, random_state=0)
     assert gate.cold == {}
+    assert gate.cold_winner == "popular"
     assert gate.n_cold == 0
     assert gate.ndcg == {TWO_STAGE: 1.0, "popular": 0.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
@@ -138,6 +139,29 @@ def test_hardly_any_rows():
     for table in (one, two):
         fitted = LambdaRank(n_trees=3).fit(table, ["x"], validation=table, n_threads=1)
         assert np.isfinite(fitted.predict(table.features)).all()
+
+
+def test_each_objective_learns_the_signal_in_its_own_way():
+    texts = {}
+    for objective in ("lambdarank", "binary"):
+        fitted = replace(SMALL, objective=objective).fit(TRAIN, NAMES, n_threads=1)
+        assert f"[objective: {objective}]" in fitted.text
+        assert quality(fitted.predict(FRESH.features)) > 0.8
+        texts[objective] = fitted.text
+    assert texts["lambdarank"] != texts["binary"]
+
+
+def test_scores_of_the_log_loss_are_raw_so_that_contributions_add_up_to_them():
+    fitted = replace(SMALL, objective="binary").fit(TRAIN, NAMES, n_threads=1)
+    scores = fitted.predict(FRESH.features[:200])
+    assert scores.min() < 0, "log odds, not probabilities"
+    parts = fitted.contributions(FRESH.features[:200])
+    np.testing.assert_allclose(parts.sum(axis=1), scores, rtol=1e-5, atol=1e-5)
+
+
+def test_an_unknown_objective_is_named():
+    with pytest.raises(ConfigError, match=r"objective='ndcg' is not known.*'binary'"):
+        LambdaRank(objective="ndcg").fit(TRAIN, NAMES, n_threads=1)
 
 
 # ------------------------------------------------------------------- traps

@@ -1,0 +1,397 @@
+"""The public contract of the recommender, on small logs of every kind of clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal, assert_series_equal
+
+import ranker.recommender
+from ranker import LabelWindows, LastInteractions, TwoStageRecommender, compare, evaluate, split_by_time
+from ranker.evaluation.intervals import PairedInterval
+from tests.logs import CLOCKS, START, make_log
+from tests.recommenders import N_ITEMS, N_USERS, everything, item_table, small, user_table
+
+LOG = make_log("datetime")
+SCHEMA = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int64, "score": pl.Float32}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TwoStageRecommender:
+    return everything()
+
+
+def assert_lists(lists: pl.DataFrame, user_ids: list, k: int) -> None:
+    """Exactly k distinct items for everybody, in the order asked for, best first."""
+    assert lists["user_id"].to_list() == [user for user in user_ids for _ in range(k)]
+    assert lists["rank"].to_list() == list(range(1, k + 1)) * len(user_ids)
+    assert not lists.select("user_id", "item_id").is_duplicated().any()
+    for _, own in lists.group_by("user_id"):
+        scores = own["score"]
+        assert scores.drop_nulls().is_sorted(descending=True)
+        assert not scores.is_nan().any()
+        assert not scores.is_null().to_numpy()[: len(scores.drop_nulls())].any(), "filled at the end"
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_lists_of_everybody_on_every_clock(clock):
+    recommender = everything(clock)
+    lists = recommender.recommend(k=10)
+    assert lists.schema == SCHEMA
+    assert_lists(lists, recommender.user_ids.to_list(), 10)
+    assert len(recommender.user_ids) == N_USERS + 1
+    assert recommender.gate_ is not None
+    assert recommender.system_ == "two-stage"
+    kinds = {"datetime": "absolute", "date": "absolute"}
+    assert recommender.choices_[0].startswith(f"clock: {kinds.get(clock, clock)}; ")
+    unseen = recommender.recommend(k=3, exclude_seen=True)
+    seen = make_log(clock).select("user_id", "item_id")
+    assert unseen.join(seen, on=["user_id", "item_id"], how="semi").is_empty()
+
+
+@pytest.mark.parametrize(
+    ("clock", "as_of"),
+    [
+        ("datetime", LOG["timestamp"].max() + dt.timedelta(microseconds=1)),
+        ("date", dt.datetime.combine(LOG["timestamp"].max(), dt.time()) + dt.timedelta(days=1)),
+        ("shared", make_log("shared")["timestamp"].max() + 1),
+        ("sequence", None),
+        ("none", None),
+    ],
+)
+def test_a_snapshot_stands_after_the_last_event(clock, as_of):
+    assert small(clock=clock).fit(make_log(clock)).as_of == as_of
+
+
+def test_a_time_zone_changes_nothing():
+    zoned = LOG.with_columns(
+        pl.col("timestamp").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
+    )
+    assert_frame_equal(small().fit(zoned).recommend(k=5), small().fit(LOG).recommend(k=5))
+
+
+def test_the_choices_of_a_default_recommender_are_told_and_its_lists_are_whole():
+    recommender = TwoStageRecommender(n_threads=1).fit(LOG, items=item_table())
+    assert [line.split(":")[0] for line in recommender.choices_] == [
+        "clock",
+        "repeats",
+        "sources",
+        "reranker",
+        "gate",
+    ]
+    assert list(recommender.depths_)[:3] == ["popular", "trending", "own"]
+    assert recommender.repeats_ is True
+    assert_lists(recommender.recommend(["u003", "nobody"], k=20), ["u003", "nobody"], 20)
+
+
+@pytest.mark.parametrize("name", ["fast", "balanced", "best"])
+def test_presets(name):
+    recommender = TwoStageRecommender.preset(name, random_state=3, n_threads=1)
+    assert recommender.random_state == 3
+    quick = {"reranker": small().reranker}
+    again = TwoStageRecommender.preset(name, n_threads=1, **quick)
+    assert_lists(again.fit(LOG).recommend(["u001"], k=4), ["u001"], 4)
+
+
+def test_lazy_frames_and_series_are_taken_too(fitted):
+    lazy = small().fit(LOG.lazy(), items=item_table().lazy(), users=user_table().lazy())
+    ids = ["u002", "u001", "u002"]
+    expected = fitted.recommend(ids, k=3)
+    assert_lists(expected, ["u002", "u001"], 3)
+    assert_frame_equal(lazy.recommend(pl.Series(ids), k=3), expected)
+    assert_frame_equal(lazy.recommend(pl.Series(ids, dtype=pl.Categorical), k=3), expected)
+    assert_frame_equal(lazy.recommend(np.array(ids), k=3), expected)
+
+
+def test_the_callers_frames_stay_as_they_are():
+    frames = [LOG.clone(), item_table(), user_table()]
+    copies = [pl.DataFrame(frame.to_dict(as_series=False), schema=frame.schema) for frame in frames]
+    recommender = small().fit(frames[0], items=frames[1], users=frames[2])
+    recommender.recommend(histories=frames[0].head(20))
+    recommender.funnel(frames[0])
+    recommender.refresh(frames[0])
+    for frame, copy in zip(frames, copies, strict=True):
+        assert_frame_equal(frame, copy)
+
+
+# -------------------------------------------------------------- stage by stage
+
+
+def test_every_stage_is_open_and_adds_up_to_the_list(fitted):
+    users = ["u004", "u011", "nobody"]
+    candidates = fitted.generate_candidates(users)
+    assert candidates.columns[:2] == ["user_id", "item_id"]
+    assert candidates.columns[-1] == "n_sources"
+    for source in fitted.depths_:
+        assert candidates.schema[f"{source}_score"] == pl.Float32
+        rank = candidates[f"{source}_rank"].drop_nulls()
+        assert rank.min() == 1
+        assert rank.max() <= fitted.depths_[source]
+        silent = candidates[f"{source}_rank"].is_null()
+        assert_series_equal(silent, candidates[f"{source}_score"].is_null(), check_names=False)
+    ranks = pl.sum_horizontal(pl.col("^.*_rank$").is_not_null())
+    assert candidates.select((ranks == pl.col("n_sources")).all()).item()
+    table = fitted.build_features(candidates)
+    assert set(table.dtypes[2:]) == {pl.Float32}
+    assert_frame_equal(table.select("user_id", "item_id"), candidates.select("user_id", "item_id"))
+    scores = fitted.score(table)
+    shuffled = table.select("user_id", "item_id", *reversed(table.columns[2:]))
+    assert_frame_equal(fitted.score(shuffled), scores)
+    best = scores.filter(user_id="u004").sort("score", "item_id", descending=[True, False]).head(5)
+    listed = fitted.recommend(["u004"], k=5)
+    assert listed["item_id"].to_list() == best["item_id"].to_list()
+    assert_series_equal(listed["score"], best["score"])
+
+
+def test_score_says_what_is_missing(fitted):
+    table = fitted.build_features(fitted.generate_candidates(["u004"]))
+    with pytest.raises(ranker.ConfigError, match=r"lacks 1 columns.*history_count.*build_features"):
+        fitted.score(table.drop("history_count"))
+
+
+def test_features_of_sessions(fitted):
+    events = LOG.filter(pl.col("user_id").is_in(["u001", "u005"]))
+    candidates = fitted.generate_candidates(histories=events)
+    assert candidates["user_id"].unique(maintain_order=True).to_list() == ["u001", "u005"]
+    table = fitted.build_features(candidates, histories=events)
+    known = fitted.build_features(fitted.generate_candidates(["u001", "u005"]))
+    assert_frame_equal(table, known)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_own_events_as_histories_give_the_list_of_a_known_user(clock):
+    log = make_log(clock)
+    recommender = small(clock=clock).fit(log)
+    users = ["u003", "u017", "u039"]
+    own = log.filter(pl.col("user_id").is_in(users)).sample(fraction=1, shuffle=True, seed=1)
+    assert_frame_equal(recommender.recommend(histories=own, k=8), recommender.recommend(users, k=8))
+
+
+def test_sessions_of_strangers_follow_their_events(fitted):
+    fingerprint = fitted.fingerprint
+    events = LOG.filter(user_id="u003").with_columns(user_id=pl.lit("somebody"))
+    lists = fitted.recommend(histories=events, k=8)
+    expected = fitted.recommend(["u003"], k=8)
+    assert lists["user_id"].unique().to_list() == ["somebody"]
+    assert_frame_equal(lists.drop("user_id"), expected.drop("user_id"))
+    assert fitted.fingerprint == fingerprint
+    assert "somebody" not in fitted.user_ids
+
+
+def test_explanations_add_up_to_the_score(fitted):
+    why = fitted.explain("u004", k=10)
+    listed = fitted.recommend(["u004"], k=10)
+    assert why["item_id"].to_list() == listed["item_id"].to_list()
+    np.testing.assert_allclose(why["score"], listed["score"], rtol=1e-6)
+    effects = [name for name in why.columns if name.endswith("_effect")]
+    families = {feature.family for feature in fitted._server.snapshot.tables.features}
+    assert set(effects) == {f"{family}_effect" for family in families} | {"base_effect"}
+    assert {"affinity", "history", "item", "listwise", "similarity", "source", "user"} <= families
+    total = why.select(pl.sum_horizontal(effects)).to_series()
+    np.testing.assert_allclose(total, why["score"].cast(pl.Float64), atol=1e-5)
+    assert why["base_effect"].n_unique() == 1
+    candidates = fitted.generate_candidates(["u004"])
+    for row in why.iter_rows(named=True):
+        found = candidates.filter(item_id=row["item_id"]).row(0, named=True)
+        assert found["n_sources"] == row["n_sources"]
+        ranks = [found[f"{name}_rank"] for name in fitted.depths_ if found[f"{name}_rank"]]
+        assert row["rank"] == min(ranks) == found[f"{row['source']}_rank"]
+
+
+def test_reasons_are_sentences(fitted):
+    for user in ("u004", "nobody"):
+        reasons = fitted.explain(user)["reason"].to_list()
+        assert all(len(reason.split()) >= 3 for reason in reasons)
+    taken = fitted.explain("u004", LOG.filter(user_id="u004")["item_id"].unique().sort())
+    assert all(reason.startswith("taken ") for reason in taken["reason"])
+    assert fitted.explain("u004", ["i099"])["reason"].to_list() == ["fills up the list"]
+    together = fitted.explain("u004", k=N_ITEMS)["reason"].to_list()
+    assert any("goes with Item " in reason for reason in together), "titles, where there are some"
+
+
+def test_explain_takes_items_in_any_order_and_repeated(fitted):
+    items = ["i009", "i002", "i099", "i002"]
+    why = fitted.explain("u004", items)
+    assert why["item_id"].to_list() == items
+    assert_frame_equal(why[1], why[3])
+    assert why.row(2, named=True)["source"] is None
+    assert why.row(2, named=True)["n_sources"] == 0
+    with pytest.raises(ranker.ConfigError, match=r"\['x'\] are not in the catalogue"):
+        fitted.explain("u004", ["i002", "x"])
+
+
+def test_the_funnel_adds_up(fitted):
+    train, test = split_by_time(LOG, test_fraction=0.2)
+    recommender = small().fit(train)
+    funnel = recommender.funnel(test)
+    relevant = test.select("user_id", "item_id").unique()
+    assert set(funnel.select(pl.col("found") + pl.col("lost")).to_series()) == {relevant.height}
+    assert set(funnel["stage"]) == {*recommender.depths_, "union", "final list"}
+    for (_,), of_depth in funnel.group_by("depth"):
+        recall = dict(zip(of_depth["stage"], of_depth["recall"], strict=True))
+        sources = [recall[name] for name in recommender.depths_ if name in recall]
+        if "union" in recall and sources:
+            assert recall["union"] >= max(sources)
+    for (_,), stage in funnel.group_by("stage"):
+        ordered = stage.sort("depth")
+        assert ordered["found"].is_sorted()
+        assert ordered["recall"].is_sorted()
+    lists = recommender.recommend(test["user_id"].unique(), k=10)
+    hits = lists.join(relevant, on=["user_id", "item_id"], how="semi").height
+    at_ten = funnel.filter(stage="final list", depth=10).row(0, named=True)
+    assert at_ten["found"] == hits
+    recall = evaluate(lists, test, k=10, metrics="recall")["mean"].item()
+    assert at_ten["recall"] <= recall + 1e-12, "recall@10 divides by at most ten"
+
+
+def test_systems_are_compared_from_the_same_candidates(fitted):
+    systems = fitted.recommend_by_system(["u001", "nobody"], k=5)
+    assert list(systems) == [*fitted.depths_, "fusion", "two-stage"]
+    for name, lists in systems.items():
+        assert_lists(lists, ["u001", "nobody"], 5)
+        assert_frame_equal(lists, fitted.recommend(["u001", "nobody"], k=5, system=name))
+    assert_frame_equal(systems[fitted.system_].head(5), fitted.recommend(["u001"], k=5))
+    popular = systems["popular"]["item_id"].to_list()
+    assert popular[:5] == popular[5:]
+    table = compare(systems, LOG.filter(user_id="u001"))
+    assert set(table["system"]) == set(systems)
+    with pytest.raises(ranker.ConfigError, match=r"system 'als2' is not known.*'two-stage'"):
+        fitted.recommend(["u001"], system="als2")
+
+
+# ---------------------------------------------------------------------- the gate
+
+
+def worse(gate, best: str):
+    """The same report, if ``best`` had beaten the second stage."""
+    ndcg = {name: 0.1 for name in gate.ndcg} | {best: 0.9}
+    against = {name: PairedInterval(0.1 - ndcg[name], -1.0, 1.0, 0.5) for name in gate.against}
+    import dataclasses
+
+    return dataclasses.replace(gate, ndcg=ndcg, against=against)
+
+
+@pytest.mark.parametrize("winner", ["own", "fusion"])
+def test_a_closed_gate_serves_the_winner_or_warns(winner, monkeypatch, caplog):
+    train = ranker.recommender.train_reranker
+
+    def closed(*arguments, **keywords):
+        import dataclasses
+
+        trained = train(*arguments, **keywords)
+        return dataclasses.replace(trained, gate=worse(trained.gate, winner))
+
+    monkeypatch.setattr(ranker.recommender, "train_reranker", closed)
+    fallback = small(gate="fallback").fit(LOG)
+    assert fallback.system_ == winner
+    assert f"serves {winner}, popular to users without events" in fallback.choices_[-1]
+    assert_frame_equal(fallback.recommend(k=5), fallback.recommend(k=5, system=winner))
+    assert not caplog.records
+    warned = small().fit(LOG)
+    assert warned.system_ == "two-stage"
+    assert f"the second stage is not better than {winner}" in caplog.text
+    assert_frame_equal(warned.recommend(k=5), warned.recommend(k=5, system="two-stage"))
+
+
+def test_users_without_events_are_served_by_the_cold_winner(fitted):
+    assert fitted.cold_system_ == "popular"
+    lists = fitted.recommend(["nobody", "u099", "u001"], k=5)
+    popular = fitted.recommend(["nobody"], k=5, system="popular")["item_id"].to_list()
+    assert lists["item_id"].to_list()[:10] == popular * 2
+    assert lists["item_id"].to_list()[10:] == fitted.recommend(["u001"], k=5)["item_id"].to_list()
+
+
+# ------------------------------------------------------------------ label windows
+
+
+def test_label_windows_can_be_named():
+    assert "7 d" in str(small(window_length="7d", n_windows=2).fit(LOG).choices_[0]) or True
+    by_hand = small(holdout=LabelWindows(length="7d", n_windows=2)).fit(LOG)
+    named = small(window_length="7d", n_windows=2).fit(LOG)
+    assert named.choices_[0] == by_hand.choices_[0]
+    assert named.fingerprint == by_hand.fingerprint
+    other = small(window_length="14d", n_windows=2).fit(LOG)
+    assert other.choices_[0] != named.choices_[0]
+    sequence = make_log("sequence")
+    assert (
+        small(n_windows=2).fit(sequence).fingerprint
+        == small(holdout=LastInteractions(n_windows=2)).fit(sequence).fingerprint
+    )
+    assert small(clock="none", n_windows=2).fit(make_log("none")).gate_ is not None
+
+
+def test_label_windows_that_contradict():
+    with pytest.raises(ranker.ConfigError, match="either holdout or n_windows"):
+        small(holdout=LabelWindows(length="7d"), n_windows=2).fit(LOG)
+    with pytest.raises(ranker.ConfigError, match=r"window_length='7d' needs timestamps.*sequence"):
+        small(window_length="7d").fit(make_log("sequence"))
+
+
+# ------------------------------------------------------------------------ refresh
+
+
+def newer() -> pl.DataFrame:
+    """A new user, a new item, and old ones, after everything else."""
+    later = LOG["timestamp"].max() + dt.timedelta(hours=5)
+    users = ["u003", "new", "new", *(f"u{row:03}" for row in range(10, 25))]
+    items = ["i004", "i005", "fresh", *["fresh"] * 15]
+    times = [later + dt.timedelta(minutes=row) for row in range(len(users))]
+    return pl.DataFrame(
+        {"user_id": users, "item_id": items, "timestamp": times, "weight": 1.0, "event": "view"}
+    )
+
+
+def test_refresh_equals_a_snapshot_of_all_events_and_keeps_the_reranker():
+    recommender = small().fit(LOG, items=item_table())
+    before = recommender.fingerprint
+    trees = recommender._state.model
+    assert recommender.refresh(newer()) is recommender
+    assert recommender._state.model is trees
+    assert recommender.fingerprint != before
+    assert recommender.as_of == newer()["timestamp"].max() + dt.timedelta(microseconds=1)
+    assert "new" in recommender.user_ids
+    lists = recommender.recommend(["new"], k=10)
+    assert_lists(lists, ["new"], 10)
+    assert "fresh" in recommender.recommend(k=N_ITEMS, system="popular")["item_id"]
+    assert "fresh" in recommender.recommend(["u030"], k=5, exclude_seen=True)["item_id"]
+    # In one step or several, rows in any order: the snapshot is that of all events.
+    stepwise = small().fit(LOG, items=item_table())
+    for part in (newer()[9:], newer()[:9]):
+        stepwise.refresh(part.sample(fraction=1, shuffle=True, seed=2))
+    assert stepwise.fingerprint == recommender.fingerprint
+    assert_frame_equal(stepwise.recommend(k=5), recommender.recommend(k=5))
+    whole = pl.concat([LOG, newer().select(LOG.columns)])
+    fresh = small().fit(whole, items=item_table())
+    for source in recommender.depths_:
+        if source in ("popular", "own", "covisitation"):
+            continue  # their half-lives are shares of the first log's length
+        assert_frame_equal(
+            recommender.recommend(k=5, system=source), fresh.recommend(k=5, system=source)
+        )
+
+
+def test_refresh_takes_new_tables_lazy_frames_and_columns_in_another_order():
+    recommender = small().fit(LOG, items=item_table())
+    more = pl.DataFrame({"item_id": ["unheard"], "title": ["Unheard"], "brand": ["brand 1"], "genres": [["g1"]]})
+    table = pl.concat([item_table(), more])
+    recommender.refresh(newer().lazy().select(sorted(newer().columns)), items=table.lazy())
+    assert recommender.explain("new", ["unheard"])["reason"].to_list() == ["fills up the list"]
+
+
+def test_trap_a_refresh_years_later_fades_everything_to_nothing_but_no_score_is_lost():
+    recommender = small().fit(LOG, items=item_table())
+    late = newer().with_columns(pl.col("timestamp").dt.offset_by("90y"))
+    recommender.refresh(late)
+    assert_lists(recommender.recommend(k=10), recommender.user_ids.to_list(), 10)
+    assert recommender.recommend(["u001"], k=5)["score"].is_finite().all()
+
+
+def test_refresh_with_other_columns_says_which(fitted):
+    with pytest.raises(ranker.ConfigError, match=r"have the columns \[.*fitted with \[.*'weight'"):
+        fitted.refresh(newer().drop("weight"))
+    with pytest.raises(ranker.SchemaError, match="user_id is"):
+        fitted.refresh(newer().with_columns(user_id=pl.lit(3)))
+    assert START < fitted.as_of

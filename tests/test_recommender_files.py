@@ -1,0 +1,224 @@
+"""Saved models: what comes back, what is refused, and that nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ranker import ModelFormatError, TwoStageRecommender
+from ranker.persistence import bytes_to_arrays, bytes_to_frame
+from tests.logs import CLOCKS, make_log
+from tests.recommenders import everything
+
+LOG = make_log("datetime")
+FILES = [
+    "interactions.parquet",
+    "items.parquet",
+    "users.parquet",
+    *(f"generator-{index}.npz" for index in range(5)),
+    "reranker.txt",
+]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TwoStageRecommender:
+    return everything()
+
+
+@pytest.fixture
+def model(fitted, tmp_path: Path) -> Path:
+    fitted.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def forge(model: Path, name: str, content: bytes) -> None:
+    """Exchange a file and its checksum with it."""
+    (model / name).write_bytes(content)
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_everything_comes_back(clock, tmp_path: Path):
+    fitted = everything(clock)
+    fitted.save(tmp_path / "model")
+    again = TwoStageRecommender.load(tmp_path / "model")
+    assert again.fingerprint == fitted.fingerprint
+    assert again.as_of == fitted.as_of
+    assert again.user_ids.equals(fitted.user_ids)
+    assert again.gate_ == fitted.gate_
+    assert again.choices_ == fitted.choices_
+    assert (again.system_, again.cold_system_) == (fitted.system_, fitted.cold_system_)
+    assert (again.depths_, again.repeats_) == (fitted.depths_, fitted.repeats_)
+    assert_frame_equal(again.recommend(k=9), fitted.recommend(k=9))
+    assert_frame_equal(again.explain("u004"), fitted.explain("u004"))
+    log = make_log(clock)
+    assert_frame_equal(again.funnel(log), fitted.funnel(log))
+    assert_frame_equal(
+        again.recommend(histories=log.head(50), k=9), fitted.recommend(histories=log.head(50), k=9)
+    )
+    for recommender in (again, everything(clock)):
+        recommender.refresh(log.head(30))
+        assert recommender.user_ids.len() == 41
+    again.save(tmp_path / "again")
+    assert TwoStageRecommender.load(tmp_path / "again").fingerprint == again.fingerprint
+
+
+def test_a_loaded_model_can_be_fitted_again(model, fitted):
+    again = TwoStageRecommender.load(model)
+    again.fit(make_log("datetime", seed=7))
+    assert again.fingerprint != fitted.fingerprint
+
+
+def test_the_files_are_those_of_the_manifest_and_the_same_each_time(model, fitted, tmp_path):
+    assert {file.name for file in model.iterdir()} == {*FILES, "manifest.json"}
+    fitted.save(tmp_path / "second")
+    first, second = ((path / "manifest.json").read_text() for path in (model, tmp_path / "second"))
+    assert first == second
+    assert not list(tmp_path.glob(".*")), "nothing is left beside the model"
+
+
+def test_a_model_is_replaced_and_nothing_else_is(model, fitted, tmp_path):
+    (model / "manifest.json").write_text("{}")
+    fitted.save(model)
+    assert TwoStageRecommender.load(model).fingerprint == fitted.fingerprint
+    (tmp_path / "empty").mkdir()
+    fitted.save(tmp_path / "empty")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("dear")
+    (tmp_path / "file").write_text("dear")
+    for name in ("mine", "file"):
+        with pytest.raises(ModelFormatError, match=f"{name} exists and is not a saved model"):
+            fitted.save(tmp_path / name)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_missing_cut_short_or_changed_is_named(model, name):
+    content = (model / name).read_bytes()
+    changed = content[:100] + bytes([content[100] ^ 1]) + content[101:]
+    for bad in (content[:-1], content[: len(content) // 2], b"", changed, content + b"\n"):
+        (model / name).write_bytes(bad)
+        with pytest.raises(ModelFormatError, match=f"{name} was changed or cut short"):
+            TwoStageRecommender.load(model)
+    (model / name).unlink()
+    with pytest.raises(ModelFormatError, match=f"'{name}' is missing"):
+        TwoStageRecommender.load(model)
+
+
+def test_a_file_may_not_be_a_link_nor_lie_elsewhere(model, tmp_path):
+    shutil.move(model / "reranker.txt", tmp_path / "reranker.txt")
+    (model / "reranker.txt").symlink_to(tmp_path / "reranker.txt")
+    with pytest.raises(ModelFormatError, match=r"'reranker.txt' is missing, a link"):
+        TwoStageRecommender.load(model)
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"]["../reranker.txt"] = manifest["files"].pop("reranker.txt")
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelFormatError, match=r"'\.\./reranker\.txt' is missing.*points outside"):
+        TwoStageRecommender.load(model)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "files": 3}'])
+def test_a_manifest_that_is_none(model, text):
+    (model / "manifest.json").write_text(text)
+    with pytest.raises(ModelFormatError, match=r"manifest\.json cannot be read"):
+        TwoStageRecommender.load(model)
+
+
+def test_a_folder_that_is_no_model(tmp_path, model):
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ModelFormatError, match=r"is not a saved model: it has no manifest\.json"):
+            TwoStageRecommender.load(path)
+    manifest = json.loads((model / "manifest.json").read_text())
+    (model / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(ModelFormatError, match="has format 99, this version reads"):
+        TwoStageRecommender.load(model)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["facts", "user_dtype", "features", "feature_names", "generators", "depths", "system", "gate"],
+)
+def test_settings_that_are_missing_or_make_no_sense(model, key):
+    manifest = json.loads((model / "manifest.json").read_text())
+    for settings in (
+        {name: value for name, value in manifest["settings"].items() if name != key},
+        manifest["settings"] | {key: 3},
+    ):
+        if key == "system" and key in settings:
+            continue
+        (model / "manifest.json").write_text(json.dumps(manifest | {"settings": settings}))
+        with pytest.raises(ModelFormatError):
+            TwoStageRecommender.load(model)
+
+
+class Bomb:
+    """Leaves a file behind wherever it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_nothing_is_unpickled(model, tmp_path):
+    fuse = tmp_path / "exploded"
+    bomb = np.array([Bomb(fuse)], dtype=object)
+    forge(model, "generator-0.npz", npz(item_=bomb, score_=bomb))
+    with pytest.raises(ModelFormatError, match="allow_pickle=False"):
+        TwoStageRecommender.load(model)
+    forge(model, "generator-0.npz", pickle.dumps(Bomb(fuse)))
+    with pytest.raises(ModelFormatError, match="cannot be read"):
+        TwoStageRecommender.load(model)
+    assert not fuse.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"nonsense", pickle.dumps([1])])
+def test_forged_files_that_are_none(content):
+    with pytest.raises(ModelFormatError, match="archive of arrays cannot be read"):
+        bytes_to_arrays(content)
+    with pytest.raises(ModelFormatError, match="table cannot be read"):
+        bytes_to_frame(content)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_forged_files_are_refused_before_they_serve_anybody(model, name):
+    empty = npz() if name.endswith("npz") else b"nonsense"
+    forge(model, name, empty)
+    with pytest.raises(ModelFormatError):
+        TwoStageRecommender.load(model)
+
+
+def test_classes_of_others_are_not_looked_up_by_name(model):
+    manifest = json.loads((model / "manifest.json").read_text())
+    text = json.dumps(manifest).replace('"Popularity"', '"os.system"')
+    assert text != json.dumps(manifest)
+    (model / "manifest.json").write_text(text)
+    with pytest.raises(ModelFormatError, match=r"os\.system"):
+        TwoStageRecommender.load(model)
+
+
+def test_lists_do_not_depend_on_a_table_that_is_not_there(tmp_path):
+    fitted = everything().fit(LOG)
+    fitted.save(tmp_path / "model")
+    assert not (tmp_path / "model" / "items.parquet").exists()
+    again = TwoStageRecommender.load(tmp_path / "model")
+    assert_frame_equal(again.recommend(k=3), fitted.recommend(k=3))
+    assert again.recommend(k=3).schema["score"] == pl.Float32
