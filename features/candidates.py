@@ -70,9 +70,11 @@ class Candidates:
             problems.append(f"{int(repeated.sum())} pairs of user and item stand there twice")
         if problems:
             raise SchemaError("candidates", problems)
-        rows = frame[order]
-        rank = [rows[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
-        score = [rows[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources]
+        ordered = frame[order]
+        rank = [ordered[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
+        score = [
+            ordered[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources
+        ]
         return cls(
             users=users,
             items=items,
@@ -106,7 +108,8 @@ class Candidates:
     @property
     def n_sources(self) -> Int32Array:
         """How many sources proposed each row, int32 [n_rows]."""
-        return (self.rank > 0).sum(axis=1, dtype=np.int32)
+        n_sources: Int32Array = (self.rank > 0).sum(axis=1, dtype=np.int32)
+        return n_sources
 
     def frame(self) -> pl.DataFrame:
         """The rows with ids: user_id, item_id, <source>_score, <source>_rank, n_sources."""

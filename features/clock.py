@@ -162,9 +162,8 @@ def _counts_positions(interactions: pl.DataFrame) -> bool:
     )
     if per_user.height == 0:
         # Too little to see steps: positions start at zero and stay below the events of a user.
-        top = interactions["timestamp"].max()
-        return bool(interactions["timestamp"].min() == 0 and top is not None and top <= 2)
+        time = interactions["timestamp"].drop_nulls()
+        return len(time) > 0 and time.min() == 0 and bool((time <= 2).all())
     is_position = per_user["span"] == per_user["n_distinct"]
-    return float(is_position.mean() or 0.0) >= _SEQUENCE_SHARE
-
-
+    share = float(is_position.mean() or 0.0)  # type: ignore[arg-type]  # of booleans: a float
+    return share >= _SEQUENCE_SHARE

@@ -104,7 +104,8 @@ class History:
         user, item = users.encode(events["user_id"]), items.encode(events["item_id"])
         known = np.flatnonzero((user >= 0) & (item >= 0))
         user, item = user[known], item[known]
-        time, weight, event = (column[known] for column in _columns(events, facts))
+        time, weight, event = _columns(events, facts)
+        time, weight, event = time[known], weight[known], event[known]
         # All columns take part, so that equal times cannot make the order of rows matter.
         order = np.lexsort((weight, event, item, time, user))
         indptr = _row_pointers(user, len(users))

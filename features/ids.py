@@ -54,10 +54,8 @@ class Ids:
 
     def decode(self, rows: object) -> pl.Series:
         """Ids of row numbers (all must be valid)."""
-        return self.values.gather(np.asarray(rows))  # type: ignore[arg-type]
+        return self.values.gather(np.asarray(rows))
 
     @cached_property
     def _rows(self) -> pl.DataFrame:
-        return pl.DataFrame(
-            {"id": self.values, "row": np.arange(len(self.values), dtype=np.int32)}
-        )
+        return pl.DataFrame({"id": self.values, "row": np.arange(len(self.values), dtype=np.int32)})

@@ -132,8 +132,7 @@ def _describe(
             (f"recency_{unit}", unit, "time since the last event", idle),
         ]
     features = tuple(
-        Feature(f"item_{name}", "item", unit, f"{meaning}")
-        for name, unit, meaning, _ in described
+        Feature(f"item_{name}", "item", unit, f"{meaning}") for name, unit, meaning, _ in described
     )
     return features, [
         expression.alias(feature.name)

@@ -100,9 +100,7 @@ def canonical_ids(ids: pl.Series) -> pl.Series:
     return ids.cast(pl.Int64 if ids.dtype.is_integer() else pl.String)
 
 
-def _check_attributes(
-    frame: pl.DataFrame | pl.LazyFrame, table: str, key: str
-) -> pl.DataFrame:
+def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) -> pl.DataFrame:
     frame = _collect(frame, table)
     problems = _id_problems(frame, key)
     if key in frame.columns and _is_id(frame.schema[key]):

@@ -36,10 +36,10 @@ def run_demo(output: Path, *, random_state: int = 0) -> None:
     log = data.interactions
     _head("Data")
     print(hanging(data.description, indent=0))
+    first, last = log.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
     print(
         f"{log.height:,} purchases of {log['item_id'].n_unique():,} products by "
-        f"{log['user_id'].n_unique():,} households, {log['timestamp'].min():%Y-%m-%d} to "
-        f"{log['timestamp'].max():%Y-%m-%d}"
+        f"{log['user_id'].n_unique():,} households, {first:%Y-%m-%d} to {last:%Y-%m-%d}"
     )
     train, test = split_by_time(log, test="28d")
     users = test["user_id"].unique().sort()
@@ -77,7 +77,9 @@ def run_demo(output: Path, *, random_state: int = 0) -> None:
     print(f"the model:  {output / 'model'}\nthe lists:  {output / 'lists'}")
     print(f"all of it in {time.perf_counter() - started:.0f} seconds")
     print(f"\nnext:  ranker recommend {output / 'model'} --user {users[0]} -k 10")
-    print("       ranker init my.toml    # edit it for your own tables, then: ranker fit my.toml")
+    print(
+        "       ranker init my.toml    # then edit it for your own tables, and: ranker fit my.toml"
+    )
 
 
 def _head(text: str) -> None:

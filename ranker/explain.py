@@ -54,8 +54,7 @@ def explain_items(
     best_rank = rank[np.arange(len(rows)), best]
     best_names = np.array(candidates.sources)[best].tolist()
     sources = [
-        name if found else None
-        for name, found in zip(best_names, best_rank > 0, strict=True)
+        name if found else None for name, found in zip(best_names, best_rank > 0, strict=True)
     ]
     names = snapshot.tables.names
     frame = pl.DataFrame(

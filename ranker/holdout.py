@@ -82,7 +82,7 @@ class LabelWindows:
         length = self.ticks(interactions, facts)
         gap = 0 if self.gap is None else facts.clock.duration(self.gap)
         times = pl.Series(facts.clock.ticks(interactions["timestamp"]))
-        end = int(times.max()) + facts.clock.step  # type: ignore[call-overload]
+        end = int(times.max()) + facts.clock.step  # type: ignore[arg-type]  # ticks are int64
         folds = []
         for window in range(self.n_windows):
             start = end - (window + 1) * length

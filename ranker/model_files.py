@@ -24,7 +24,8 @@ from ranker.persistence import (
     bytes_to_frame,
     frame_to_bytes,
 )
-from ranker.rerank.gate import GateReport
+from ranker.rerank.first_stage import FUSION
+from ranker.rerank.gate import TWO_STAGE, GateReport
 from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.snapshot import Snapshot
 
@@ -166,7 +167,8 @@ def _from_files(
         item_dtype=IdDtype.from_json(settings["item_dtype"]),
         stage=from_json(settings["features"], custom),
         specs={name: from_json(spec, custom) for name, spec in settings["generators"]},
-        depths=settings["depths"],
+        # By the order of the sources: the manifest's keys are sorted.
+        depths={name: int(settings["depths"][name]) for name, _ in settings["generators"]},
         repeats=settings["repeats"],
         system=settings["system"],
         cold_system=settings["cold_system"],
@@ -187,6 +189,17 @@ def _from_files(
         for index, (name, spec) in enumerate(state.specs.items())
     }
     snapshot = Snapshot.assemble(history, generators, state.stage, items=items, users=users)
+    systems = {*state.specs, FUSION} | ({TWO_STAGE} if state.model is not None else set())
+    if not {state.system, state.cold_system} <= systems:
+        raise ModelFormatError(
+            f"the model serves {state.system!r} and {state.cold_system!r}, which are none of its "
+            f"systems {sorted(systems)}"
+        )
+    known = {*generators, FUSION, *(() if state.model is None else (TWO_STAGE,))}
+    if not {state.system, state.cold_system} <= known:
+        raise ModelFormatError(
+            f"{state.system!r} or {state.cold_system!r} are none of its systems {sorted(known)}"
+        )
     if snapshot.tables.names != names:
         raise ModelFormatError("this version computes other features than the model was fitted on")
     return state, snapshot

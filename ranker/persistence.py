@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def load_files(path: str | Path) -> tuple[dict[str, bytes], dict[str, Any]]:
 def arrays_to_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
     """Arrays as an npz archive."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=True, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # mypy takes a name for allow_pickle
     return buffer.getvalue()
 
 
@@ -118,7 +119,7 @@ def bytes_to_arrays(content: bytes) -> dict[str, AnyArray]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ModelFormatError(f"an archive of arrays cannot be read: {error}") from None
 
 

@@ -279,7 +279,7 @@ class TwoStageRecommender:
             )
         for column in ("user_id", "item_id"):
             check_id_dtypes(column, new_interactions=new, interactions=state.log)
-        log = pl.concat([state.log, new.select(state.log.columns).cast(dict(state.log.schema))])
+        log = pl.concat([state.log, new.select(state.log.columns).cast(state.log.schema)])
         tables = _check_tables(log, items, users)
         state = dataclasses.replace(
             state,
@@ -444,9 +444,7 @@ class TwoStageRecommender:
         history = self._asked([user_id], None)
         candidates = self._server.candidates(history, exclude_seen=self._excludes_seen(None))
         return self._for_caller(
-            explain_items(
-                snapshot, state.model, history, candidates, rows, titles=self._titles()
-            )
+            explain_items(snapshot, state.model, history, candidates, rows, titles=self._titles())
         )
 
     def funnel(self, test: FrameLike) -> pl.DataFrame:
@@ -532,9 +530,7 @@ class TwoStageRecommender:
 
     def _serve(self, state: State, snapshot: Snapshot) -> None:
         self._state = state
-        self._server = Server(
-            snapshot, state.model, state.depths, state.system, state.cold_system
-        )
+        self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
         self.gate_: GateReport | None = state.gate
         self.choices_ = list(state.choices)
         self.repeats_ = state.repeats

@@ -96,9 +96,7 @@ class Server:
         frames = []
         for system in systems:
             scores = self.score(history, candidates, system)
-            lists = make_lists(
-                candidates, scores, history, self.fill, k, exclude_seen=exclude_seen
-            )
+            lists = make_lists(candidates, scores, history, self.fill, k, exclude_seen=exclude_seen)
             frames.append(lists_frame(lists, history))
         return frames
 

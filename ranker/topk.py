@@ -8,9 +8,7 @@ from features.arrays import Float32Array, Int32Array, Int64Array
 from features.kernel import kernel
 
 
-def top_rows(
-    scores: Float32Array, indptr: Int64Array, k: int
-) -> tuple[Int32Array, Float32Array]:
+def top_rows(scores: Float32Array, indptr: Int64Array, k: int) -> tuple[Int32Array, Float32Array]:
     """The k best rows of each group.
 
     Parameters

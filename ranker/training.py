@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -120,6 +121,7 @@ def train_reranker(
     del train, validation, freshest, older
     model = reranker.fit(everything, names, n_trees=model.n_trees, **settings)
     return TrainedReranker(model, gate, f"{reranker.objective}, {model.n_trees} trees")
+
 
 def label_candidates(
     snapshot: Snapshot,

@@ -6,7 +6,15 @@ from typing import Any
 
 import polars as pl
 
-from ranker import ALS, CoVisitation, ItemKNN, LambdaRank, OwnHistory, Popularity, TwoStageRecommender
+from ranker import (
+    ALS,
+    CoVisitation,
+    ItemKNN,
+    LambdaRank,
+    OwnHistory,
+    Popularity,
+    TwoStageRecommender,
+)
 from tests.logs import make_log
 
 N_USERS, N_ITEMS = 40, 25
@@ -56,7 +64,9 @@ def user_table() -> pl.DataFrame:
 def numbered(frame: pl.DataFrame, dtype: Any = pl.Int64) -> pl.DataFrame:
     """The same with whole numbers as ids, in the same order."""
     ids = pl.col("user_id", "item_id")
-    return frame.with_columns(ids.cast(pl.String).str.strip_chars_start("ui").cast(pl.Int64).cast(dtype))
+    return frame.with_columns(
+        ids.cast(pl.String).str.strip_chars_start("ui").cast(pl.Int64).cast(dtype)
+    )
 
 
 def everything(clock: str = "datetime", **keywords: Any) -> TwoStageRecommender:

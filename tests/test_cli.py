@@ -15,9 +15,9 @@ import pytest
 from features.errors import ConfigError
 from ranker.cli import commands, main
 from ranker.cli.doctor import examine_tables
-from ranker.text import format_table, hanging
 from ranker.config import example_config
 from ranker.datasets import Dataset
+from ranker.text import format_table, hanging
 
 LOG = """customer,sku,when,price
 1,a,2024-01-01,0.5

@@ -68,7 +68,11 @@ def test_fit_saves_a_model_of_all_interactions(fitted: Path, capsys: pytest.Capt
     model = TwoStageRecommender.load(fitted / "model")
     assert model.user_ids.sort().to_list() == list(range(N_USERS))
     assert main(["fit", str(fitted / "ranker.toml")]) == 0
-    assert f"saved to {fitted / 'model'}: 60 users" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"saved to {fitted / 'model'}: 60 users" in out
+    assert [line.split(":")[0] for line in out.splitlines() if line.startswith("- ")] == [
+        f"- {line.split(':')[0]}" for line in model.choices_
+    ]
     assert TwoStageRecommender.load(fitted / "model").fingerprint == model.fingerprint
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
@@ -10,8 +11,17 @@ import pytest
 from polars.testing import assert_frame_equal, assert_series_equal
 
 import ranker.recommender
-from ranker import LabelWindows, LastInteractions, TwoStageRecommender, compare, evaluate, split_by_time
+from features.schema import check_interactions
+from ranker import (
+    LabelWindows,
+    LastInteractions,
+    TwoStageRecommender,
+    compare,
+    evaluate,
+    split_by_time,
+)
 from ranker.evaluation.intervals import PairedInterval
+from ranker.model_files import fingerprint
 from tests.logs import CLOCKS, START, make_log
 from tests.recommenders import N_ITEMS, N_USERS, everything, item_table, small, user_table
 
@@ -33,7 +43,9 @@ def assert_lists(lists: pl.DataFrame, user_ids: list, k: int) -> None:
         scores = own["score"]
         assert scores.drop_nulls().is_sorted(descending=True)
         assert not scores.is_nan().any()
-        assert not scores.is_null().to_numpy()[: len(scores.drop_nulls())].any(), "filled at the end"
+        assert not scores.is_null().to_numpy()[: len(scores.drop_nulls())].any(), (
+            "filled at the end"
+        )
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -189,7 +201,7 @@ def test_explanations_add_up_to_the_score(fitted):
     effects = [name for name in why.columns if name.endswith("_effect")]
     families = {feature.family for feature in fitted._server.snapshot.tables.features}
     assert set(effects) == {f"{family}_effect" for family in families} | {"base_effect"}
-    assert {"affinity", "history", "item", "listwise", "similarity", "source", "user"} <= families
+    assert {"affinity", "history", "item", "similarity", "source", "user"} <= families
     total = why.select(pl.sum_horizontal(effects)).to_series()
     np.testing.assert_allclose(total, why["score"].cast(pl.Float64), atol=1e-5)
     assert why["base_effect"].n_unique() == 1
@@ -267,10 +279,8 @@ def test_systems_are_compared_from_the_same_candidates(fitted):
 
 def worse(gate, best: str):
     """The same report, if ``best`` had beaten the second stage."""
-    ndcg = {name: 0.1 for name in gate.ndcg} | {best: 0.9}
+    ndcg = dict.fromkeys(gate.ndcg, 0.1) | {best: 0.9}
     against = {name: PairedInterval(0.1 - ndcg[name], -1.0, 1.0, 0.5) for name in gate.against}
-    import dataclasses
-
     return dataclasses.replace(gate, ndcg=ndcg, against=against)
 
 
@@ -279,8 +289,6 @@ def test_a_closed_gate_serves_the_winner_or_warns(winner, monkeypatch, caplog):
     train = ranker.recommender.train_reranker
 
     def closed(*arguments, **keywords):
-        import dataclasses
-
         trained = train(*arguments, **keywords)
         return dataclasses.replace(trained, gate=worse(trained.gate, winner))
 
@@ -308,7 +316,6 @@ def test_users_without_events_are_served_by_the_cold_winner(fitted):
 
 
 def test_label_windows_can_be_named():
-    assert "7 d" in str(small(window_length="7d", n_windows=2).fit(LOG).choices_[0]) or True
     by_hand = small(holdout=LabelWindows(length="7d", n_windows=2)).fit(LOG)
     named = small(window_length="7d", n_windows=2).fit(LOG)
     assert named.choices_[0] == by_hand.choices_[0]
@@ -364,18 +371,16 @@ def test_refresh_equals_a_snapshot_of_all_events_and_keeps_the_reranker():
     assert stepwise.fingerprint == recommender.fingerprint
     assert_frame_equal(stepwise.recommend(k=5), recommender.recommend(k=5))
     whole = pl.concat([LOG, newer().select(LOG.columns)])
-    fresh = small().fit(whole, items=item_table())
-    for source in recommender.depths_:
-        if source in ("popular", "own", "covisitation"):
-            continue  # their half-lives are shares of the first log's length
-        assert_frame_equal(
-            recommender.recommend(k=5, system=source), fresh.recommend(k=5, system=source)
-        )
+    first = small().fit(LOG, items=item_table())._state
+    state = dataclasses.replace(first, log=check_interactions(whole))
+    assert fingerprint(state, state.snapshot()) == recommender.fingerprint
 
 
 def test_refresh_takes_new_tables_lazy_frames_and_columns_in_another_order():
     recommender = small().fit(LOG, items=item_table())
-    more = pl.DataFrame({"item_id": ["unheard"], "title": ["Unheard"], "brand": ["brand 1"], "genres": [["g1"]]})
+    more = pl.DataFrame(
+        {"item_id": ["unheard"], "title": ["Unheard"], "brand": ["brand 1"], "genres": [["g1"]]}
+    )
     table = pl.concat([item_table(), more])
     recommender.refresh(newer().lazy().select(sorted(newer().columns)), items=table.lazy())
     assert recommender.explain("new", ["unheard"])["reason"].to_list() == ["fills up the list"]
@@ -394,4 +399,4 @@ def test_refresh_with_other_columns_says_which(fitted):
         fitted.refresh(newer().drop("weight"))
     with pytest.raises(ranker.SchemaError, match="user_id is"):
         fitted.refresh(newer().with_columns(user_id=pl.lit(3)))
-    assert START < fitted.as_of
+    assert fitted.as_of > START

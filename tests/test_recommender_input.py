@@ -85,7 +85,9 @@ def test_repeated_rows_are_events_of_their_own():
     once = small().fit(LOG)
     expected = once.build_features(once.generate_candidates(["u001"]))
     together = counts.join(expected, on=["user_id", "item_id"], suffix="_once")
-    assert together.select((pl.col("history_count") == 2 * pl.col("history_count_once")).all()).item()
+    assert together.select(
+        (pl.col("history_count") == 2 * pl.col("history_count_once")).all()
+    ).item()
 
 
 # ------------------------------------------------------------------------------ tables
@@ -107,11 +109,11 @@ def test_tables_that_know_nobody():
 
 def test_tables_with_ids_twice_or_none():
     twice = pl.concat([item_table(), item_table().head(2)])
-    with pytest.raises(SchemaError, match=r"items.*2 ids stand in more than one row.*unique"):
+    with pytest.raises(SchemaError, match=r"(?s)items.*2 ids stand in more than one row.*unique"):
         small().fit(LOG, items=twice)
-    with pytest.raises(SchemaError, match=r"users.*1 ids stand in more than one row"):
+    with pytest.raises(SchemaError, match=r"(?s)users.*1 ids stand in more than one row"):
         small().fit(LOG, users=pl.concat([user_table(), user_table().head(1)]))
-    with pytest.raises(SchemaError, match=r"items.*item_id"):
+    with pytest.raises(SchemaError, match=r"(?s)items.*item_id"):
         small().fit(LOG, items=item_table().drop("item_id"))
     with pytest.raises(SchemaError, match="item_id is String in interactions, Int64 in items"):
         small().fit(LOG, items=pl.DataFrame({"item_id": [1]}))

@@ -65,9 +65,7 @@ class ItemKNN(Generator):
             raise ConfigError(
                 f"weighting={self.weighting!r} is not known; expected one of {sorted(_WEIGHTINGS)}"
             )
-        self.half_life_ticks_: AnyArray = np.array(
-            length_ticks(history, self.half_life)
-        )
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         matrix = history.matrix()
         matrix.data = np.ones_like(matrix.data)
         # A user of all items but one has the weight log(1) in tf-idf; an item that only such

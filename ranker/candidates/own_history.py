@@ -37,9 +37,7 @@ class OwnHistory(Generator):
         users: pl.DataFrame | None = None,
     ) -> Self:
         """Settle the half-life; nothing else is learned."""
-        self.half_life_ticks_: AnyArray = np.array(
-            length_ticks(history, self.half_life)
-        )
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:

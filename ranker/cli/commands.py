@@ -58,7 +58,7 @@ def fit(*, config: str, quiet: bool) -> int:
     """Fit on all interactions and save the model."""
     settings = load_config(config)
     data = _load(settings)
-    recommender = _fitted(settings, data, data.interactions)
+    recommender = _fitted(settings, data, data.interactions, quiet=quiet)
     recommender.save(settings.model.path)
     _say(
         f"saved to {settings.model.path}: {len(recommender.user_ids):,} users, as of "
@@ -81,8 +81,11 @@ def evaluate(*, config: str, quiet: bool) -> int:
     data = _load(settings)
     train, test = evaluation.split_by_time(data.interactions, **settings.split.keywords)
     _say(f"train {train.height:,} interactions, test {test.height:,}", quiet=quiet)
-    recommender = _fitted(settings, data, train)
+    recommender = _fitted(settings, data, train, quiet=quiet)
+    # Judged as it is served: what the lists leave out is not missed either.
     exclude_seen = settings.split.exclude_seen
+    if exclude_seen is None:
+        exclude_seen = not recommender.repeats_
     users = test["user_id"].unique().sort()
     lists = recommender.recommend(users, k=max(wanted.k), exclude_seen=exclude_seen)
     judged = evaluation.evaluate(
@@ -91,7 +94,7 @@ def evaluate(*, config: str, quiet: bool) -> int:
         k=wanted.k,
         metrics=wanted.metrics,
         train=train,
-        exclude_seen=bool(exclude_seen),
+        exclude_seen=exclude_seen,
     )
     print(format_table(judged))
     print()
@@ -157,14 +160,20 @@ def _load(settings: Config) -> Dataset:
     return data
 
 
-def _fitted(settings: Config, data: Dataset, train: pl.DataFrame) -> TwoStageRecommender:
+def _fitted(
+    settings: Config, data: Dataset, train: pl.DataFrame, *, quiet: bool
+) -> TwoStageRecommender:
     from ranker.recommender import TwoStageRecommender
+    from ranker.text import hanging
 
     model = settings.model
     recommender = TwoStageRecommender.preset(
         model.preset, random_state=model.random_state, **model.keywords
     )
-    return recommender.fit(train, items=data.items, users=data.users)
+    recommender.fit(train, items=data.items, users=data.users)
+    for line in recommender.choices_:
+        _say(hanging(f"- {line}", indent=2), quiet=quiet)
+    return recommender
 
 
 def _load_model(path: Path) -> TwoStageRecommender:

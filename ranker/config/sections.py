@@ -53,7 +53,7 @@ class ModelConfig:
     """The recommender, and the folder that ``ranker fit`` saves it to."""
 
     path: Path
-    preset: str = "balanced"
+    preset: Literal["fast", "balanced", "best"] = "balanced"
     random_state: int = 0
     n_candidates: int | None = None
     n_windows: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -60,8 +61,9 @@ def compare(
     >>> compare({"bad": bad, "good": good}, test)["difference"].to_list()
     [None, 1.0]
     """
-    reference = list(systems)[-1] if systems and reference is None else reference
-    if reference not in systems:
+    if reference is None and systems:
+        reference = list(systems)[-1]
+    if reference is None or reference not in systems:
         raise ConfigError(f"reference {reference!r} is none of the systems {list(systems)}")
     values = {
         name: evaluate_per_user(
@@ -69,7 +71,7 @@ def compare(
         ).sort("user_id")["value"]
         for name, lists in systems.items()
     }
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name, per_user in values.items():
         own = bootstrap_interval(per_user.to_numpy(), random_state=random_state)
         apart = paired_interval(

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import polars as pl
 
 from ranker import TwoStageRecommender, compare, split_by_time
-from ranker.text import format_table
 from ranker.datasets import Dataset, load_complete_journey, load_folder
+from ranker.text import format_table
 
 
 class Protocol(NamedTuple):
@@ -72,7 +72,9 @@ def run(name: str, data: Dataset, seed: int, preset: str) -> None:
     for line in recommender.choices_:
         print(f"- {line}")
     print(format_table(table))
-    print(f"fit {fitted - start:.0f} s, lists by all systems {served - fitted:.0f} s, {peak:.1f} GB")
+    print(
+        f"fit {fitted - start:.0f} s, lists by all systems {served - fitted:.0f} s, {peak:.1f} GB"
+    )
 
 
 def _load(name: str, folder: str) -> Dataset:

@@ -155,7 +155,7 @@ def test_parameters_out_of_range(tmp_path: Path, name: str, value: object) -> No
     [
         (pl.col("rank") + 1, "break the ranks"),
         (pl.lit("i1").alias("item_id"), "repeat an item"),
-        (pl.lit(None, dtype=pl.Float32).alias("score"), "have a null"),
+        (pl.lit(None, dtype=pl.String).alias("item_id"), "have a null"),
         (pl.col("user_id") + 1000, "users who were not asked for"),
         (pl.col("score").cast(pl.Float64), "the dtypes"),
     ],

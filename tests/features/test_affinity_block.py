@@ -37,7 +37,9 @@ def affinity_features(world: World, user: int, item: str, table, fading=1 / 6):
         n_events, shares, recencies = [], [], []
         for value in values[item]:
             shared = [value in values[event.item] for event in events]
-            times = [log.tick(e.time) for e, is_shared in zip(events, shared, strict=True) if is_shared]
+            times = [
+                log.tick(e.time) for e, is_shared in zip(events, shared, strict=True) if is_shared
+            ]
             n_events.append(len(times))
             own = sum(weight for weight, mine in zip(weights, shared, strict=True) if mine)
             shares.append(own / sum(weights) if events else NAN)

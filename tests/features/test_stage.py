@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy import sparse
 
+from features.affinity import AttributeAffinity
 from features.block import Context, Feature
 from features.errors import ConfigError
 from features.history import History, LogFacts
@@ -229,7 +230,7 @@ def test_a_stage_of_ones_own():
     assert_frame_equal(frame, expected, check_dtypes=False)
 
 
-def test_the_default_blocks_need_nothing_but_interactions():
+def test_the_default_blocks():
     kinds = [type(block) for block in default_blocks()]
     assert kinds == [
         SourceScores,
@@ -238,5 +239,6 @@ def test_the_default_blocks_need_nothing_but_interactions():
         EmbeddingAffinity,
         ItemPopularity,
         UserActivity,
+        AttributeAffinity,
     ]
     assert FeatureStage() == FeatureStage()

@@ -111,9 +111,7 @@ def gate_of_cold(n_cold: int, n_better: int, *, n_warm: int = 5) -> GateReport:
     popular = np.tile(np.array([1, 0], np.float32), n_cold + n_warm)
     labels = [[0, 1]] * n_better + [[1, 0]] * (n_cold - n_better) + [[0, 1]] * n_warm
     scores = {TWO_STAGE: popular, "popular": popular, "own": -popular}
-    return open_gate(
-        table_of(labels, is_cold=is_cold), scores, fill="popular", k=1, random_state=0
-    )
+    return open_gate(table_of(labels, is_cold=is_cold), scores, fill="popular", k=1, random_state=0)
 
 
 @pytest.mark.parametrize(
