@@ -1,4 +1,4 @@
-"""Traps of the libraries that belong to no single module; others stand by what they guard."""
+"""Traps of libraries that belong to no single module; the others stand with what they guard."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from ranker import ALS
 from tests.logs import history_from
@@ -26,10 +27,11 @@ def test_trap_lleaves_needs_an_llvm_that_numba_cannot_use():
 
 
 def test_trap_implicit_fit_returns_nothing_and_its_models_cannot_be_cloned():
-    model = AlternatingLeastSquares(factors=2, iterations=1, num_threads=1)
     ones = sparse.csr_matrix(np.eye(3, dtype=np.float32))
-    assert model.fit(ones, show_progress=False) is None
-    with pytest.raises((TypeError, AttributeError, RuntimeError)):
+    with threadpool_limits(1, "blas"):  # implicit warns of more, in the first model of a process
+        model = AlternatingLeastSquares(factors=2, iterations=1, num_threads=1)
+        assert model.fit(ones, show_progress=False) is None
+    with pytest.raises(TypeError, match="Cannot clone object"):
         clone(model)
     generator = ALS(factors=2, iterations=1)
     history = history_from([[0, 1], [1, 2], [2]], 3)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-import lightgbm as lgb
 import numpy as np
 
 from features.arrays import Float32Array, Float64Array
@@ -15,6 +14,10 @@ from features.errors import ConfigError, ModelFormatError
 from ranker.evaluation.metrics import ndcg
 from ranker.progress import progress_bar
 from ranker.rerank.table import LabelledTable
+
+# LightGBM imports pandas where it is installed: only who grows or reads trees pays for that.
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 
@@ -81,6 +84,8 @@ class LambdaRank:
         ConfigError
             If a group has more rows than LightGBM can take.
         """
+        import lightgbm as lgb
+
         longest = int(np.diff(train.indptr).max(initial=0))
         if self.objective not in ("lambdarank", "binary"):
             raise ConfigError(
@@ -160,6 +165,8 @@ class FittedLambdaRank:
     """
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
+        import lightgbm as lgb
+
         self.text = text
         self.names = names
         if "end of parameters" not in text:  # reading the rest would crash the process
@@ -208,6 +215,8 @@ def _plain(names: Sequence[str]) -> list[str]:
 def _dataset(
     table: LabelledTable, names: Sequence[str], reference: lgb.Dataset | None = None
 ) -> lgb.Dataset:
+    import lightgbm as lgb
+
     lengths = np.diff(table.indptr)
     # A plain matrix: Polars frames with Categorical, String or Date columns abort the process.
     return lgb.Dataset(
