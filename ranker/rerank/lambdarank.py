@@ -38,7 +38,7 @@ class LambdaRank:
     patience : int
         Trees without a better validation NDCG after which to stop.
     learning_rate, n_leaves, min_rows_in_leaf, feature_fraction, bagging_fraction, l2, max_bin
-        As in LightGBM; bagging draws whole query groups.
+        As in LightGBM; bagging draws rows.
     k : int
         NDCG@k is what early stopping looks at, and LambdaRank's truncation level follows it.
     """
@@ -137,7 +137,9 @@ class LambdaRank:
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
             "bagging_freq": int(n_rows > 1),  # of a single row LightGBM draws none, and fails
-            "bagging_by_query": True,
+            # Rows, not whole queries: LightGBM 4.7 draws queries differently from run to run where
+            # it has two threads, deterministic or not.
+            "bagging_by_query": False,
             "lambda_l2": self.l2,
             "max_bin": self.max_bin,
             "seed": random_state % 2**31,
