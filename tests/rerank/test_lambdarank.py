@@ -275,7 +275,7 @@ def test_trap_lightgbm_settings_that_crash_or_mislead_are_off(model):
         "[linear_tree: 0]",
         "[deterministic: 1]",
         "[force_row_wise: 1]",
-        "[bagging_by_query: 1]",
+        "[bagging_by_query: 0]",  # differs from run to run on two threads
         "[lambdarank_truncation_level: 30]",
     ):
         assert line in model.text
