@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from features.clock import ClockKind
+from features.errors import ConfigError
 from features.history import LogFacts
 from ranker.candidates.als import ALS
 from ranker.candidates.base import Generator
@@ -12,7 +13,7 @@ from ranker.candidates.covisitation import CoVisitation
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
-from ranker.holdout import Fold
+from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, default_holdout
 
 # Where more of the later pairs than this were there before, things are taken again.
 _REPEAT_SHARE = 0.1
@@ -39,6 +40,36 @@ def default_generators(facts: LogFacts, *, repeats: bool) -> dict[str, Generator
     if facts.clock.kind is not ClockKind.NONE:
         generators["covisitation"] = CoVisitation()
     return generators
+
+
+def choose_holdout(
+    facts: LogFacts,
+    holdout: Holdout | None,
+    n_windows: int | None,
+    window_length: str | int | None,
+) -> Holdout:
+    """Where labels come from: as the caller says, or as the timestamps allow.
+
+    Raises
+    ------
+    ConfigError
+        If the wishes contradict each other or the clock.
+    """
+    if n_windows is None and window_length is None:
+        return holdout or default_holdout(facts)
+    if holdout is not None:
+        raise ConfigError("give either holdout or n_windows and window_length, not both")
+    default = default_holdout(facts)
+    if isinstance(default, LabelWindows):
+        return LabelWindows(length=window_length, n_windows=n_windows or default.n_windows)
+    if window_length is not None:
+        raise ConfigError(
+            f"window_length={window_length!r} needs timestamps that compare users, and "
+            f"this log's clock is {facts.clock.kind.value}"
+        )
+    if isinstance(default, LastInteractions):
+        return LastInteractions(n_windows=n_windows or default.n_windows)
+    return default
 
 
 def depths_of(

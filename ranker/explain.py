@@ -10,6 +10,7 @@ import polars as pl
 from features.arrays import Float32Array, Float64Array, Int32Array
 from features.candidates import Candidates
 from features.history import History
+from features.ids import Ids
 from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.snapshot import Snapshot
 
@@ -81,6 +82,20 @@ def explain_items(
     )
 
 
+def titles_of(items: Ids, table: pl.DataFrame | None) -> pl.Series:
+    """What to call each item: its ``title`` in the item table, or its id."""
+    names = pl.DataFrame({"item_id": items.values, "name": items.values.cast(pl.String)})
+    if table is None or "title" not in table.columns:
+        return names["name"]
+    titled = names.join(
+        table.select("item_id", pl.col("title").cast(pl.String)),
+        on="item_id",
+        how="left",
+        maintain_order="left",
+    )
+    return titled.select(pl.coalesce("title", "name")).to_series()
+
+
 def _with_items(candidates: Candidates, items: Int32Array) -> Candidates:
     """Add rows, silent in every source, for items that are not among the candidates."""
     missing = np.setdiff1d(items, candidates.item)
@@ -141,11 +156,11 @@ class _Reasoner:
             if generator.similarity is None or not len(recent):
                 continue
             values: Float32Array = generator.similarity[recent, item].toarray().ravel()
-            # Similarities of different sources have no common scale: each is taken relative to
-            # the strongest that the source has for this item.
-            column = float(values.max(initial=0.0))
-            if column > best:
-                best, partner = column, int(recent[values.argmax()])
+            # Similarities of different sources have no common scale: the larger number wins,
+            # which is good enough to name one partner in a sentence.
+            strongest = float(values.max(initial=0.0))
+            if strongest > best:
+                best, partner = strongest, int(recent[values.argmax()])
         return None if partner < 0 else f"goes with {self.titles[partner]}"
 
     def _popular(self) -> str | None:

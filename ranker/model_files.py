@@ -17,6 +17,7 @@ from features.stage import FeatureStage
 from ranker.candidates.base import Generator
 from ranker.components import from_json, to_json
 from ranker.evaluation.intervals import PairedInterval
+from ranker.holdout import Fold
 from ranker.id_dtype import IdDtype
 from ranker.persistence import (
     arrays_to_bytes,
@@ -79,18 +80,19 @@ class State:
             return None
         return int(clock.ticks(self.log["timestamp"]).max()) + clock.step
 
-    def snapshot(self) -> Snapshot:
-        """Fit the generators on everything."""
+    def snapshot(self, fold: Fold | None = None, label: str = "everything") -> Snapshot:
+        """Fit the generators on what a fold of the log knows, by default on all of it."""
+        log, as_of = (self.log, self.as_of) if fold is None else (fold.history, fold.as_of)
         return Snapshot.build(
-            self.log,
-            as_of=self.as_of,
+            log,
+            as_of=as_of,
             facts=self.facts,
             generators=self.specs,
             stage=self.stage,
             items=self.items,
             users=self.users,
             random_state=self.random_state,
-            label="everything",
+            label=label,
         )
 
 
@@ -194,11 +196,6 @@ def _from_files(
         raise ModelFormatError(
             f"the model serves {state.system!r} and {state.cold_system!r}, which are none of its "
             f"systems {sorted(systems)}"
-        )
-    known = {*generators, FUSION, *(() if state.model is None else (TWO_STAGE,))}
-    if not {state.system, state.cold_system} <= known:
-        raise ModelFormatError(
-            f"{state.system!r} or {state.cold_system!r} are none of its systems {sorted(known)}"
         )
     if snapshot.tables.names != names:
         raise ModelFormatError("this version computes other features than the model was fitted on")

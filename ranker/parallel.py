@@ -46,20 +46,23 @@ def map_chunks(
     description : str
         For the progress bar.
     """
-    starts = range(0, history.n_users, chunk_size)
     with (
         # One for all: limits that threads set and lift side by side stay behind.
         threadpool_limits(1, "blas"),
         progress_bar(history.n_users, description, "user") as bar,
         ThreadPoolExecutor(n_threads or n_cores()) as pool,
     ):
-        waiting: deque[Future[T]] = deque()
-        for start in starts:
-            part = history.rows(start, min(start + chunk_size, history.n_users))
-            waiting.append(pool.submit(work, start, part))
+        waiting: deque[tuple[int, Future[T]]] = deque()
+
+        def finish() -> T:
+            n_users, future = waiting.popleft()
+            result = future.result()
+            bar.update(n_users)
+            return result
+
+        for number, part in enumerate(history.chunks(chunk_size)):
+            waiting.append((part.n_users, pool.submit(work, number * chunk_size, part)))
             if len(waiting) > 2 * (n_threads or n_cores()):
-                yield waiting.popleft().result()
-                bar.update(chunk_size)
+                yield finish()
         while waiting:
-            yield waiting.popleft().result()
-            bar.update(min(chunk_size, history.n_users))
+            yield finish()

@@ -19,10 +19,10 @@ from features.schema import check_id_dtypes, check_interactions, check_items, ch
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.candidates.base import Generator
-from ranker.defaults import default_generators, depths_of, popularity_of, repeats_in
-from ranker.explain import explain_items
+from ranker.defaults import choose_holdout, default_generators, depths_of, popularity_of, repeats_in
+from ranker.explain import explain_items, titles_of
 from ranker.funnel import FunnelCounts
-from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, default_holdout
+from ranker.holdout import Holdout
 from ranker.id_dtype import IdDtype
 from ranker.model_files import State
 from ranker.parallel import map_chunks
@@ -183,11 +183,13 @@ class TwoStageRecommender:
         ConfigError
             If parameters contradict each other or the data.
         """
+        if self.gate not in ("warn", "fallback"):
+            raise ConfigError(f"gate={self.gate!r} is not known; expected 'warn' or 'fallback'")
         raw = interactions.lazy().collect()
         log = check_interactions(raw)
         tables = _check_tables(log, items, users)
         facts = LogFacts.of(log)
-        holdout = self._choose_holdout(facts)
+        holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
         folds = holdout.folds(log, facts, random_state=self.random_state)
         repeats = repeats_in(folds) if self.repeats is None else self.repeats
         specs = (
@@ -196,24 +198,27 @@ class TwoStageRecommender:
             else _by_name(self.generators)
         )
         depths = depths_of(specs, self.n_candidates)
-        stage = self.features or FeatureStage()
-
-        def build(fold: Fold, label: str) -> Snapshot:
-            return Snapshot.build(
-                fold.history,
-                as_of=fold.as_of,
-                facts=facts,
-                generators=specs,
-                stage=stage,
-                items=tables[0],
-                users=tables[1],
-                random_state=self.random_state,
-                label=label,
-            )
-
+        state = State(
+            log=log,
+            items=tables[0],
+            users=tables[1],
+            facts=facts,
+            user_dtype=IdDtype(raw.schema["user_id"]),
+            item_dtype=IdDtype(raw.schema["item_id"]),
+            stage=self.features or FeatureStage(),
+            specs=specs,
+            depths=depths,
+            repeats=repeats,
+            system=FUSION,
+            cold_system=FUSION,
+            model=None,
+            gate=None,
+            choices=(),
+            random_state=self.random_state,
+        )
         trained = train_reranker(
             folds,
-            build,
+            state.snapshot,
             self.reranker or LambdaRank(),
             depths,
             fill=popularity_of(specs),
@@ -233,23 +238,13 @@ class TwoStageRecommender:
         )
         for line in choices:
             logger.info(line)
-        state = State(
-            log=log,
-            items=tables[0],
-            users=tables[1],
-            facts=facts,
-            user_dtype=IdDtype(raw.schema["user_id"]),
-            item_dtype=IdDtype(raw.schema["item_id"]),
-            stage=stage,
-            specs=specs,
-            depths=depths,
-            repeats=repeats,
+        state = dataclasses.replace(
+            state,
             system=system,
             cold_system=cold_system,
             model=None if trained is None else trained.model,
             gate=gate,
             choices=choices,
-            random_state=self.random_state,
         )
         self._serve(state, state.snapshot())
         return self
@@ -277,8 +272,7 @@ class TwoStageRecommender:
                 f"new_interactions have the columns {sorted(new.columns)}, the model was fitted "
                 f"with {sorted(state.log.columns)}; give the same ones"
             )
-        for column in ("user_id", "item_id"):
-            check_id_dtypes(column, new_interactions=new, interactions=state.log)
+        _check_same_ids(new_interactions=new, interactions=state.log)
         log = pl.concat([state.log, new.select(state.log.columns).cast(state.log.schema)])
         tables = _check_tables(log, items, users)
         state = dataclasses.replace(
@@ -444,7 +438,14 @@ class TwoStageRecommender:
         history = self._asked([user_id], None)
         candidates = self._server.candidates(history, exclude_seen=self._excludes_seen(None))
         return self._for_caller(
-            explain_items(snapshot, state.model, history, candidates, rows, titles=self._titles())
+            explain_items(
+                snapshot,
+                state.model,
+                history,
+                candidates,
+                rows,
+                titles_of(snapshot.history.items, state.items),
+            )
         )
 
     def funnel(self, test: FrameLike) -> pl.DataFrame:
@@ -465,8 +466,7 @@ class TwoStageRecommender:
         log = self._fitted().log
         exclude = self._excludes_seen(None)
         relevant = check_interactions(test.lazy().select("user_id", "item_id")).unique()
-        for column in ("user_id", "item_id"):
-            check_id_dtypes(column, test=relevant, interactions=log)
+        _check_same_ids(test=relevant, interactions=log)
         if exclude:
             relevant = unseen(relevant, self._server.snapshot.history)
         if not relevant.height:
@@ -542,26 +542,6 @@ class TwoStageRecommender:
             raise NotFittedError("this recommender is not fitted yet; call fit(interactions)")
         return self._state
 
-    def _choose_holdout(self, facts: LogFacts) -> Holdout:
-        if self.gate not in ("warn", "fallback"):
-            raise ConfigError(f"gate={self.gate!r} is not known; expected 'warn' or 'fallback'")
-        if self.n_windows is None and self.window_length is None:
-            return self.holdout or default_holdout(facts)
-        if self.holdout is not None:
-            raise ConfigError("give either holdout or n_windows and window_length, not both")
-        holdout = default_holdout(facts)
-        if isinstance(holdout, LabelWindows):
-            n_windows = self.n_windows or holdout.n_windows
-            return LabelWindows(length=self.window_length, n_windows=n_windows)
-        if self.window_length is not None:
-            raise ConfigError(
-                f"window_length={self.window_length!r} needs timestamps that compare users, and "
-                f"this log's clock is {facts.clock.kind.value}"
-            )
-        if isinstance(holdout, LastInteractions):
-            return LastInteractions(n_windows=self.n_windows or holdout.n_windows)
-        return holdout
-
     def _pass_gate(self, gate: GateReport | None) -> tuple[str, str, str]:
         """What serves users with and without events, and a line that says why."""
         if gate is None:
@@ -586,8 +566,7 @@ class TwoStageRecommender:
             raise ConfigError("give user_ids or histories, not both")
         if histories is not None:
             events = check_interactions(histories)
-            for column in ("user_id", "item_id"):
-                check_id_dtypes(column, histories=events, interactions=state.log)
+            _check_same_ids(histories=events, interactions=state.log)
             if "timestamp" in state.log.columns and "timestamp" not in events.columns:
                 raise ConfigError(
                     "histories have no timestamp, but the model was fitted with one; add it"
@@ -635,21 +614,6 @@ class TwoStageRecommender:
         )
         return [self._for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
 
-    def _titles(self) -> pl.Series:
-        """What to call each item of the catalogue: its title, or its id."""
-        items = self._server.snapshot.history.items.values
-        names = pl.DataFrame({"item_id": items, "name": items.cast(pl.String)})
-        table = self._state.items
-        if table is None or "title" not in table.columns:
-            return names["name"]
-        titled = names.join(
-            table.select("item_id", pl.col("title").cast(pl.String)),
-            on="item_id",
-            how="left",
-            maintain_order="left",
-        )
-        return titled.select(pl.coalesce("title", "name")).to_series()
-
     def _for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Ids in the dtypes in which they came."""
         dtypes = {"user_id": self._state.user_dtype, "item_id": self._state.item_dtype}
@@ -667,6 +631,11 @@ def _by_name(generators: Sequence[tuple[str, Generator]]) -> dict[str, Generator
             f"generators need distinct names, at least one; got {[name for name, _ in generators]}"
         )
     return named
+
+
+def _check_same_ids(**frames: pl.DataFrame) -> None:
+    for column in ("user_id", "item_id"):
+        check_id_dtypes(column, **frames)
 
 
 def _check_tables(

@@ -272,7 +272,11 @@ def assert_block_equals(block, oracle, world: World, query: Query, sources=None)
 
     ``oracle(user, item, place)`` gives the features of one candidate, by name and in order.
     """
-    fitted = block.fit(Context(world.history, sources=sources or {}))
+    assert_fitted_equals(block.fit(Context(world.history, sources=sources or {})), oracle, query)
+
+
+def assert_fitted_equals(fitted, oracle, query: Query) -> None:
+    """Compare what a fitted block says of candidates with an oracle, each cell by name."""
     names = [feature.name for feature in fitted.features]
     assert all(isinstance(feature, Feature) for feature in fitted.features)
     assert len(set(names)) == len(names)

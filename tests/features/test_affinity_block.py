@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from features.affinity import AttributeAffinity
 from features.block import Context
-from tests.features.logs import CLOCKS, World, queries, worlds
+from tests.features.logs import CLOCKS, World, assert_fitted_equals, queries, worlds
 from tests.features.oracle import NAN, decay
 
 VALUES = st.sampled_from(["x", "y", "z"])
@@ -55,24 +55,16 @@ def affinity_features(world: World, user: int, item: str, table, fading=1 / 6):
 
 def assert_equals_oracle(block, world, query, frame, columns, fading=1 / 6):
     fitted = block.fit(Context(world.history, items=frame))
-    names = [feature.name for feature in fitted.features]
     assert {feature.family for feature in fitted.features} <= {"affinity"}
     table = {
         name: dict(zip(world.items, map(values_of, frame[name].to_list()), strict=True))
         for name in columns
     }
-    out = np.full((query.candidates.n_rows, len(names)), np.nan, np.float32)
-    fitted.fill(query.history, query.candidates, out)
-    for row, (place, item) in zip(out, query.rows, strict=True):
-        expected = affinity_features(world, query.users[place], item, table, fading)
-        assert list(expected) == names
-        np.testing.assert_allclose(
-            row,
-            np.array(list(expected.values()), np.float32),
-            rtol=2e-5,
-            atol=1e-30,
-            err_msg=f"{names} of user {query.users[place]} and item {item}",
-        )
+
+    def oracle(user, item, place):
+        return affinity_features(world, user, item, table, fading)
+
+    assert_fitted_equals(fitted, oracle, query)
 
 
 @st.composite
