@@ -363,7 +363,7 @@ def test_refresh_equals_a_snapshot_of_all_events_and_keeps_the_reranker():
     lists = recommender.recommend(["new"], k=10)
     assert_lists(lists, ["new"], 10)
     assert "fresh" in recommender.recommend(k=N_ITEMS, system="popular")["item_id"]
-    # User 30 is offered the item, first among the popular; whose served list it enters, the trees decide.
+    # User 30 is offered it, first among the popular; whose served list it enters the trees decide.
     proposed = recommender.generate_candidates(["u030"], exclude_seen=True)
     assert proposed.filter(pl.col("item_id") == "fresh")["popular_rank"].to_list() == [1]
     took_it = newer().filter(pl.col("item_id") == "fresh")["user_id"]
