@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,9 @@ class History:
         Index into ``facts.event_names``, -1 for other names; zeros where the log has no event.
     now : int64 array [n_users]
         The instant at which each user is looked at: every event lies strictly before it.
+    row : int32 array [n_users]
+        Row number of each user in the snapshot's list, -1 for strangers: where his attributes
+        stand. What is known of him by events is in this history alone.
     """
 
     users: Ids
@@ -84,6 +88,7 @@ class History:
     weight: Float32Array
     event: Int16Array
     now: Int64Array
+    row: Int32Array
 
     @classmethod
     def build(
@@ -126,6 +131,7 @@ class History:
             weight=weight[order],
             event=event[order],
             now=now,
+            row=np.arange(len(users), dtype=np.int32),
         )
 
     @property
@@ -168,7 +174,25 @@ class History:
         now[known] = self.now[rows[known]]
         starts = np.zeros(len(rows), np.int64)
         starts[known] = self.indptr[rows[known]]
-        return self._gather(Ids(user_ids), starts, lengths, now)
+        row = np.full(len(rows), -1, np.int32)
+        row[known] = self.row[rows[known]]
+        return self._gather(Ids(user_ids), starts, lengths, now, row)
+
+    def sessions(self, events: pl.DataFrame) -> History:
+        """The histories of users given by their events, which stand in for what is known of them.
+
+        Users come in ascending order of id. Events with unknown items say nothing and are left
+        out. Users are looked at as of this history, or after the last event if that is later.
+        """
+        as_of = None
+        if self.clock.is_comparable:
+            last = int(self.clock.ticks(events["timestamp"]).max())
+            as_of = max(self.as_of, last + self.clock.step)
+        users = Ids.sorted(events["user_id"])
+        sessions = History.build(
+            events, users=users, items=self.items, facts=self.facts, as_of=as_of
+        )
+        return dataclasses.replace(sessions, row=self.users.encode(users.values))
 
     def chunks(self, size: int) -> Iterator[History]:
         """Cut the users into runs of ``size``, in order."""
@@ -189,6 +213,7 @@ class History:
             weight=self.weight[events],
             event=self.event[events],
             now=self.now[start:stop],
+            row=self.row[start:stop],
         )
 
     def matrix(self, values: AnyArray | None = None) -> sparse.csr_matrix:
@@ -222,7 +247,12 @@ class History:
         return 0
 
     def _gather(
-        self, users: Ids, starts: Int64Array, lengths: Int64Array, now: Int64Array
+        self,
+        users: Ids,
+        starts: Int64Array,
+        lengths: Int64Array,
+        now: Int64Array,
+        row: Int32Array,
     ) -> History:
         indptr = np.concatenate(([0], np.cumsum(lengths)))
         events = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
@@ -236,6 +266,7 @@ class History:
             weight=self.weight[events],
             event=self.event[events],
             now=now,
+            row=row,
         )
 
 

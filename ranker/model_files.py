@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from features.clock import Clock, ClockKind
+from features.encode import encode
 from features.errors import ModelFormatError
 from features.history import LogFacts
 from features.stage import FeatureStage
@@ -183,7 +184,7 @@ def _from_files(
         choices=tuple(settings["choices"]),
         random_state=settings["random_state"],
     )
-    history, items, users = Snapshot.encode(
+    history, items, users = encode(
         state.log, as_of=state.as_of, facts=state.facts, items=state.items, users=state.users
     )
     generators = {

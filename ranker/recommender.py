@@ -15,9 +15,10 @@ import polars as pl
 from features.candidates import Candidates
 from features.errors import ConfigError, NotFittedError
 from features.history import History, LogFacts
-from features.schema import check_id_dtypes, check_interactions, check_items, check_users
+from features.schema import check_interactions
 from features.stage import FeatureStage
 from ranker import model_files
+from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
 from ranker.candidates.base import Generator
 from ranker.defaults import choose_holdout, default_generators, depths_of, popularity_of, repeats_in
 from ranker.explain import explain_items, titles_of
@@ -36,8 +37,6 @@ from ranker.training import train_reranker, unseen
 
 logger = logging.getLogger(__name__)
 
-FrameLike = pl.DataFrame | pl.LazyFrame
-UserIds = pl.Series | Sequence[Any]
 T = TypeVar("T")
 
 
@@ -187,7 +186,7 @@ class TwoStageRecommender:
             raise ConfigError(f"gate={self.gate!r} is not known; expected 'warn' or 'fallback'")
         raw = interactions.lazy().collect()
         log = check_interactions(raw)
-        tables = _check_tables(log, items, users)
+        tables = check_tables(log, items, users)
         facts = LogFacts.of(log)
         holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
         folds = holdout.folds(log, facts, random_state=self.random_state)
@@ -272,9 +271,9 @@ class TwoStageRecommender:
                 f"new_interactions have the columns {sorted(new.columns)}, the model was fitted "
                 f"with {sorted(state.log.columns)}; give the same ones"
             )
-        _check_same_ids(new_interactions=new, interactions=state.log)
+        check_same_ids(new_interactions=new, interactions=state.log)
         log = pl.concat([state.log, new.select(state.log.columns).cast(state.log.schema)])
-        tables = _check_tables(log, items, users)
+        tables = check_tables(log, items, users)
         state = dataclasses.replace(
             state,
             log=log,
@@ -359,7 +358,7 @@ class TwoStageRecommender:
             lambda part: self._server.candidates(part, exclude_seen=exclude).frame(),
             "candidates",
         )
-        return self._for_caller(pl.concat(frames))
+        return self._border.for_caller(pl.concat(frames))
 
     def build_features(
         self, candidates: pl.DataFrame, *, histories: FrameLike | None = None
@@ -387,7 +386,7 @@ class TwoStageRecommender:
             items=history.items,
             sources=tuple(snapshot.generators),
         )
-        return self._for_caller(snapshot.tables.frame(history, rows))
+        return self._border.for_caller(snapshot.tables.frame(history, rows))
 
     def score(self, table: pl.DataFrame) -> pl.DataFrame:
         """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
@@ -437,7 +436,7 @@ class TwoStageRecommender:
             raise ConfigError(f"items {unknown} are not in the catalogue of this model")
         history = self._asked([user_id], None)
         candidates = self._server.candidates(history, exclude_seen=self._excludes_seen(None))
-        return self._for_caller(
+        return self._border.for_caller(
             explain_items(
                 snapshot,
                 state.model,
@@ -466,13 +465,13 @@ class TwoStageRecommender:
         log = self._fitted().log
         exclude = self._excludes_seen(None)
         relevant = check_interactions(test.lazy().select("user_id", "item_id")).unique()
-        _check_same_ids(test=relevant, interactions=log)
+        check_same_ids(test=relevant, interactions=log)
         if exclude:
             relevant = unseen(relevant, self._server.snapshot.history)
         if not relevant.height:
             raise ConfigError("test holds nothing but what its users took before")
         counts = FunnelCounts(list(self.depths_))
-        users = self._server.snapshot.users(relevant["user_id"].unique().sort())
+        users = self._server.snapshot.history.select(relevant["user_id"].unique().sort())
         for part in self._map(
             users, lambda part: self._server.hits(part, relevant, exclude_seen=exclude), "funnel"
         ):
@@ -530,6 +529,7 @@ class TwoStageRecommender:
 
     def _serve(self, state: State, snapshot: Snapshot) -> None:
         self._state = state
+        self._border = Border(snapshot.history, state.user_dtype, state.item_dtype)
         self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
         self.gate_: GateReport | None = state.gate
         self.choices_ = list(state.choices)
@@ -560,22 +560,8 @@ class TwoStageRecommender:
         return not self.repeats_ if exclude_seen is None else exclude_seen
 
     def _asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
-        """The histories of the users whom a call is about."""
-        state, snapshot = self._fitted(), self._server.snapshot
-        if user_ids is not None and histories is not None:
-            raise ConfigError("give user_ids or histories, not both")
-        if histories is not None:
-            events = check_interactions(histories)
-            _check_same_ids(histories=events, interactions=state.log)
-            if "timestamp" in state.log.columns and "timestamp" not in events.columns:
-                raise ConfigError(
-                    "histories have no timestamp, but the model was fitted with one; add it"
-                )
-            return snapshot.sessions(events)
-        if user_ids is None:
-            return snapshot.history
-        asked = state.user_dtype.canonical(pl.Series(user_ids), "user_id")
-        return snapshot.users(asked.unique(maintain_order=True))
+        self._fitted()
+        return self._border.asked(user_ids, histories)
 
     def _map(self, history: History, work: Callable[[History], T], label: str) -> list[T]:
         if not history.n_users:
@@ -612,16 +598,7 @@ class TwoStageRecommender:
             lambda part: self._server.lists(part, k, exclude_seen=exclude, systems=systems),
             "recommend",
         )
-        return [self._for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
-
-    def _for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Ids in the dtypes in which they came."""
-        dtypes = {"user_id": self._state.user_dtype, "item_id": self._state.item_dtype}
-        return frame.with_columns(
-            dtype.restore(frame[column])
-            for column, dtype in dtypes.items()
-            if column in frame.columns
-        )
+        return [self._border.for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
 
 
 def _by_name(generators: Sequence[tuple[str, Generator]]) -> dict[str, Generator]:
@@ -631,18 +608,3 @@ def _by_name(generators: Sequence[tuple[str, Generator]]) -> dict[str, Generator
             f"generators need distinct names, at least one; got {[name for name, _ in generators]}"
         )
     return named
-
-
-def _check_same_ids(**frames: pl.DataFrame) -> None:
-    for column in ("user_id", "item_id"):
-        check_id_dtypes(column, **frames)
-
-
-def _check_tables(
-    log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
-) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-    item_table = None if items is None else check_items(items)
-    user_table = None if users is None else check_users(users)
-    check_id_dtypes("item_id", interactions=log, items=item_table)
-    check_id_dtypes("user_id", interactions=log, users=user_table)
-    return item_table, user_table

@@ -11,8 +11,8 @@ import polars as pl
 from features.arrays import Float32Array
 from features.block import Context
 from features.candidates import Candidates
+from features.encode import encode
 from features.history import History, LogFacts
-from features.ids import Ids
 from features.stage import FeatureStage, FeatureTables
 from ranker.candidates.base import Generator
 from ranker.candidates.merge import merge
@@ -73,7 +73,7 @@ class Snapshot:
         label : str
             What the progress bar calls the snapshot.
         """
-        history, items, users = cls.encode(
+        history, items, users = encode(
             interactions, as_of=as_of, facts=facts, items=items, users=users
         )
         fitted: dict[str, Generator] = {}
@@ -82,32 +82,6 @@ class Snapshot:
             seed = zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
             fitted[name] = generator.unfitted(seed).fit(history, items=items, users=users)
         return cls.assemble(history, fitted, stage, items=items, users=users)
-
-    @staticmethod
-    def encode(
-        interactions: pl.DataFrame,
-        *,
-        as_of: int | None,
-        facts: LogFacts,
-        items: pl.DataFrame | None,
-        users: pl.DataFrame | None,
-    ) -> tuple[History, pl.DataFrame | None, pl.DataFrame | None]:
-        """The history before ``as_of``, and the attribute tables with one row per row number."""
-        if as_of is not None:
-            before = facts.clock.ticks(interactions["timestamp"]) < as_of
-            interactions = interactions.filter(pl.Series(before))
-        history = History.build(
-            interactions,
-            users=_all_ids("user_id", interactions, users),
-            items=_all_ids("item_id", interactions, items),
-            facts=facts,
-            as_of=as_of,
-        )
-        return (
-            history,
-            _align(items, "item_id", history.items),
-            _align(users, "user_id", history.users),
-        )
 
     @classmethod
     def assemble(
@@ -123,32 +97,10 @@ class Snapshot:
         context = Context(history, items=items, users=users, sources=generators)
         return cls(history, generators, stage.fit(context))
 
-    def users(self, user_ids: pl.Series) -> History:
-        """The histories of users by id; an unknown user has none."""
-        return self.history.select(user_ids)
-
-    def sessions(self, events: pl.DataFrame) -> History:
-        """The histories of users given by their events, which stand in for what is known of them.
-
-        Users come in ascending order of id. Events with unknown items say nothing and are left
-        out. Users are looked at as of the snapshot, or after the last event if that is later.
-        """
-        facts, as_of = self.history.facts, None
-        if facts.clock.is_comparable:
-            last = int(facts.clock.ticks(events["timestamp"]).max())
-            as_of = max(self.history.as_of, last + facts.clock.step)
-        return History.build(
-            events,
-            users=Ids.sorted(events["user_id"]),
-            items=self.history.items,
-            facts=facts,
-            as_of=as_of,
-        )
-
     def candidates(
         self, history: History, depths: Mapping[str, int], *, exclude_seen: bool
     ) -> Candidates:
-        """What the generators propose to users of :meth:`users` or :meth:`sessions`.
+        """What the generators propose to users selected from the history or to sessions.
 
         Parameters
         ----------
@@ -168,16 +120,3 @@ class Snapshot:
     def features(self, history: History, candidates: Candidates) -> Float32Array:
         """Feature table of candidates, float32 [n_rows, n_features]; NaN = unknown."""
         return self.tables.transform(history, candidates)
-
-
-def _all_ids(key: str, interactions: pl.DataFrame, table: pl.DataFrame | None) -> Ids:
-    if table is None:
-        return Ids.sorted(interactions[key])
-    return Ids.sorted(interactions[key], table[key])
-
-
-def _align(table: pl.DataFrame | None, key: str, ids: Ids) -> pl.DataFrame | None:
-    """One row per row number; attributes of ids outside the table are null."""
-    if table is None:
-        return None
-    return pl.DataFrame({key: ids.values}).join(table, on=key, how="left", maintain_order="left")

@@ -165,7 +165,7 @@ def label_candidates(
     if not relevant.height:
         return None
     user_ids = _sample(relevant["user_id"].unique().sort(), max_groups, random_state)
-    everybody = snapshot.users(user_ids)
+    everybody = snapshot.history.select(user_ids)
 
     def label(start: int, history: History) -> LabelledTable:
         candidates = snapshot.candidates(history, depths, exclude_seen=not repeats)

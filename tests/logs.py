@@ -83,4 +83,5 @@ def history_from(
         weight=np.ones(n_events, np.float32),
         event=np.zeros(n_events, np.int16),
         now=np.full(len(item), 0 if now is None else now, np.int64),
+        row=np.arange(len(item), dtype=np.int32),
     )

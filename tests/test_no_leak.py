@@ -128,7 +128,7 @@ def assert_blind(
             generators=generators(log),
             stage=stage(log),
         )
-        history = snapshot.users(users)
+        history = snapshot.history.select(users)
         depths = dict.fromkeys(snapshot.generators, 5)
         candidates = snapshot.candidates(history, depths, exclude_seen=case.exclude_seen)
         features = snapshot.features(history, candidates)
@@ -209,13 +209,12 @@ class LeakyGenerator(Popularity):
 
     log: pl.DataFrame | None = None
 
-    def fit(self, history, *, items=None, users=None):
-        super().fit(history)
+    def _learn(self, history, *, items, users):
+        super()._learn(history, items=items, users=users)
         known = history.items.encode(self.log["item_id"])
         counts = np.bincount(known[known >= 0], minlength=history.n_items)
         self.item_ = np.argsort(-counts, kind="stable").astype(np.int32)
         self.score_ = counts[self.item_].astype(np.float32)
-        return self
 
 
 def leaky_stage(log):

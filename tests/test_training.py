@@ -75,7 +75,7 @@ def test_labels_equal_a_loop_over_candidates(repeats):
     table = label(repeats=repeats)
     relevant = relevant_pairs(repeats)
     users = sorted({user for user, _ in relevant})
-    history = SNAPSHOT.users(pl.Series(users))
+    history = SNAPSHOT.history.select(pl.Series(users))
     candidates = SNAPSHOT.candidates(history, DEPTHS, exclude_seen=not repeats)
     pairs = candidates.frame().select("user_id", "item_id").rows()
     assert table.n_groups == len(users)
@@ -118,7 +118,7 @@ def test_seen_items_are_neither_candidates_nor_relevant_where_nothing_is_taken_a
     table = label(repeats=False)
     seen = set(FOLDS[0].history.select("user_id", "item_id").rows())
     users = sorted({user for user, _ in relevant_pairs(repeats=False)})
-    history = SNAPSHOT.users(pl.Series(users))
+    history = SNAPSHOT.history.select(pl.Series(users))
     candidates = SNAPSHOT.candidates(history, DEPTHS, exclude_seen=True)
     assert not set(candidates.frame().select("user_id", "item_id").rows()) & seen
     assert table.n_rows == candidates.n_rows
@@ -154,7 +154,7 @@ def test_trap_lightgbm_rows_of_a_user_stand_together_items_ascending():
     """And nothing about the label in their order, which is what decides between equal scores."""
     table = label(chunk_size=7)
     users = LABELS["user_id"].unique().sort()
-    candidates = SNAPSHOT.candidates(SNAPSHOT.users(users), DEPTHS, exclude_seen=False)
+    candidates = SNAPSHOT.candidates(SNAPSHOT.history.select(users), DEPTHS, exclude_seen=False)
     for start, stop in zip(table.indptr[:-1], table.indptr[1:], strict=True):
         assert (np.diff(candidates.item[start:stop]) > 0).all()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -50,13 +50,9 @@ class ALS(Generator):
 
     learned: ClassVar[tuple[str, ...]] = ("item_", "vectors_", "n_items_", "half_life_ticks_")
 
-    def fit(
-        self,
-        history: History,
-        *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-    ) -> Self:
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
         """Factorise the users-by-items matrix; attributes are not used."""
         self.half_life_ticks_ = np.array(length_ticks(history, self.half_life))
         self.n_items_ = np.array(history.n_items)
@@ -75,7 +71,6 @@ class ALS(Generator):
             )
             model.fit(self._confidence(history), show_progress=False)
         self.vectors_: Float32Array = np.asarray(model.item_factors)
-        return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest inner products; nothing for users without events."""

@@ -14,6 +14,9 @@ from scipy import sparse
 from features.arrays import AnyArray, Float32Array, Int32Array
 from features.errors import NotFittedError
 from features.history import History
+from ranker.border import Border, FrameLike, UserIds
+
+_CHUNK = 4096  # users whose lists are made at a time
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,106 @@ class Generator(ABC):
 
     learned: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
     def fit(
         self,
-        history: History,
+        interactions: History | FrameLike,
         *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
     ) -> Self:
-        """Learn from the events of a snapshot.
+        """Learn from the events of a snapshot, or, for use alone, from a caller's frame.
 
         Parameters
         ----------
-        history : History
-        items, users : DataFrame, optional
-            Attributes, one row per row number of ``history.items`` and ``history.users``.
+        interactions : History, or DataFrame or LazyFrame
+            A frame as :meth:`ranker.TwoStageRecommender.fit` takes it; :meth:`recommend` then
+            serves its users.
+        items, users : DataFrame or LazyFrame, optional
+            Attributes. Beside a history: one row per row number of ``history.items`` and
+            ``history.users``.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        SchemaError
+            With every problem of a frame.
+        """
+        self._border: Border | None = None
+        if not isinstance(interactions, History):
+            self._border, items, users = Border.open(interactions, items=items, users=users)
+            interactions = self._border.history
+        tables = {
+            name: None if table is None else table.lazy().collect()
+            for name, table in (("items", items), ("users", users))
+        }
+        self._learn(interactions, **tables)
+        return self
+
+    def recommend(
+        self,
+        user_ids: UserIds | None = None,
+        *,
+        histories: FrameLike | None = None,
+        k: int = 10,
+        exclude_seen: bool = True,
+    ) -> pl.DataFrame:
+        """The lists of this generator alone.
+
+        Parameters
+        ----------
+        user_ids : Series or sequence, optional
+            Known or not. Default: everybody of the log.
+        histories : DataFrame or LazyFrame, optional
+            Instead of ids: interactions that are all that is to be known of their users.
+        k : int
+        exclude_seen : bool
+            Leave out what the user took before.
+
+        Returns
+        -------
+        DataFrame
+            user_id, item_id, rank (Int64, 1 = best), score (Float32); at most ``k`` rows per
+            user, none for whom the generator knows nothing to propose.
+
+        Raises
+        ------
+        NotFittedError
+            Unless the generator was fitted on a frame.
+        """
+        border = self._known()
+        history = border.asked(user_ids, histories)
+        found = [
+            self.retrieve(part, min(k, history.n_items), exclude_seen=exclude_seen)
+            for part in history.chunks(_CHUNK)
+        ]
+        item = np.concatenate([one.item for one in found])
+        score = np.concatenate([one.score for one in found])
+        user, place = np.nonzero(item >= 0)
+        return border.for_caller(
+            pl.DataFrame(
+                {
+                    "user_id": history.users.decode(user),
+                    "item_id": history.items.decode(item[user, place]),
+                    "rank": place + 1,
+                    "score": score[user, place],
+                }
+            )
+        )
+
+    @abstractmethod
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        """Learn from the events of a snapshot; set everything that ``learned`` names.
+
+        Parameters
+        ----------
+        history : History
+        items, users : DataFrame or None
+            Attributes, one row per row number of ``history.items`` and ``history.users``.
         """
 
     @abstractmethod
@@ -132,6 +216,14 @@ class Generator(ABC):
             else:
                 setattr(self, name, arrays[name])
         return self
+
+    def _known(self) -> Border:
+        border: Border | None = getattr(self, "_border", None)
+        if border is None:
+            raise NotFittedError(
+                f"{type(self).__name__} was not fitted on a frame; call fit(interactions) first"
+            )
+        return border
 
     def _get(self, name: str) -> Any:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -58,13 +58,9 @@ class CoVisitation(Generator):
 
     learned: ClassVar[tuple[str, ...]] = ("similarity_", "recent_ticks_")
 
-    def fit(
-        self,
-        history: History,
-        *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-    ) -> Self:
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
         """Count pairs; attributes are not used."""
         weights = decay_weights(history, length_ticks(history, self.half_life))
         self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
@@ -94,7 +90,6 @@ class CoVisitation(Generator):
             (value[kept], item[kept], indptr), shape=(history.n_items, history.n_items)
         )
         self.similarity_.sort_indices()
-        return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's latest events."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -53,13 +53,9 @@ class ItemKNN(Generator):
 
     learned: ClassVar[tuple[str, ...]] = ("similarity_", "half_life_ticks_")
 
-    def fit(
-        self,
-        history: History,
-        *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-    ) -> Self:
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
         """Compute the similarities; attributes are not used."""
         if self.weighting not in _WEIGHTINGS:
             raise ConfigError(
@@ -81,7 +77,6 @@ class ItemKNN(Generator):
         similarity.eliminate_zeros()
         similarity.sort_indices()
         self.similarity_: sparse.csr_matrix = similarity
-        return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's events."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -29,16 +29,11 @@ class OwnHistory(Generator):
 
     learned: ClassVar[tuple[str, ...]] = ("half_life_ticks_",)
 
-    def fit(
-        self,
-        history: History,
-        *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-    ) -> Self:
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
         """Settle the half-life; nothing else is learned."""
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
-        return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The own items; nothing at all where seen items are excluded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -36,13 +36,9 @@ class Popularity(Generator):
 
     learned: ClassVar[tuple[str, ...]] = ("item_", "score_")
 
-    def fit(
-        self,
-        history: History,
-        *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-    ) -> Self:
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
         """Count events; attributes are not used."""
         weights = self._event_weights(history)
         recent = np.bincount(history.item, weights, minlength=history.n_items)
@@ -52,7 +48,6 @@ class Popularity(Generator):
         self.score_: Float32Array = (recent[self.item_] / max(recent.sum(), 1e-30)).astype(
             np.float32
         )
-        return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The head of the list, for users without any event too."""

@@ -1,0 +1,123 @@
+"""Between the caller's ids and frames and our row numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from features.clock import ClockKind
+from features.encode import encode
+from features.errors import ConfigError
+from features.history import History, LogFacts
+from features.schema import check_id_dtypes, check_interactions, check_items, check_users
+from ranker.id_dtype import IdDtype
+
+FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
+UserIds: TypeAlias = pl.Series | Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Border:
+    """What the users of a log are called outside, and what is known of them inside.
+
+    Attributes
+    ----------
+    history : History
+        Everybody's events.
+    user_dtype, item_dtype : IdDtype
+        Dtypes of the caller's ids.
+    """
+
+    history: History
+    user_dtype: IdDtype
+    item_dtype: IdDtype
+
+    @classmethod
+    def open(
+        cls, interactions: FrameLike, *, items: FrameLike | None, users: FrameLike | None
+    ) -> tuple[Border, pl.DataFrame | None, pl.DataFrame | None]:
+        """Check and encode a log and its attribute tables as of the end of the log.
+
+        Returns
+        -------
+        border : Border
+        items, users : DataFrame or None
+            One row per row number of the history's items and users.
+
+        Raises
+        ------
+        SchemaError
+            With every problem of a frame.
+        """
+        raw = interactions.lazy().collect()
+        log = check_interactions(raw)
+        item_table, user_table = check_tables(log, items, users)
+        facts, as_of = LogFacts.of(log), None
+        if facts.clock.is_comparable:
+            as_of = int(facts.clock.ticks(log["timestamp"]).max()) + facts.clock.step
+        history, item_table, user_table = encode(
+            log, as_of=as_of, facts=facts, items=item_table, users=user_table
+        )
+        dtypes = IdDtype(raw.schema["user_id"]), IdDtype(raw.schema["item_id"])
+        return cls(history, *dtypes), item_table, user_table
+
+    def asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
+        """The histories of the users whom a call is about.
+
+        Parameters
+        ----------
+        user_ids : Series or sequence, optional
+            Known or not; repeated ids count once.
+        histories : DataFrame or LazyFrame, optional
+            Instead of ids: events that are all that is to be known of their users.
+            With neither: everybody.
+
+        Raises
+        ------
+        ConfigError, SchemaError
+            If both are given, or ids are of another kind than those of the log.
+        """
+        if user_ids is not None and histories is not None:
+            raise ConfigError("give user_ids or histories, not both")
+        if histories is not None:
+            events = check_interactions(histories)
+            for column, ids in (("user_id", self.history.users), ("item_id", self.history.items)):
+                check_id_dtypes(column, histories=events, interactions=ids.values.to_frame(column))
+            if self.history.clock.kind is not ClockKind.NONE and "timestamp" not in events.columns:
+                raise ConfigError(
+                    "histories have no timestamp, but the model was fitted with one; add it"
+                )
+            return self.history.sessions(events)
+        if user_ids is None:
+            return self.history
+        asked = self.user_dtype.canonical(pl.Series(user_ids), "user_id")
+        return self.history.select(asked.unique(maintain_order=True))
+
+    def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Ids in the dtypes in which they came."""
+        dtypes = {"user_id": self.user_dtype, "item_id": self.item_dtype}
+        return frame.with_columns(
+            dtype.restore(frame[column])
+            for column, dtype in dtypes.items()
+            if column in frame.columns
+        )
+
+
+def check_same_ids(**frames: pl.DataFrame) -> None:
+    """Make sure that users and items of canonical frames can be compared."""
+    for column in ("user_id", "item_id"):
+        check_id_dtypes(column, **frames)
+
+
+def check_tables(
+    log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
+) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+    """Check attribute tables, and that their ids are of the log's kind."""
+    item_table = None if items is None else check_items(items)
+    user_table = None if users is None else check_users(users)
+    check_id_dtypes("item_id", interactions=log, items=item_table)
+    check_id_dtypes("user_id", interactions=log, users=user_table)
+    return item_table, user_table
