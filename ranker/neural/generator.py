@@ -1,0 +1,123 @@
+"""What all neural generators share: their training parameters, their weights as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from abc import abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from features.arrays import AnyArray
+from features.errors import ModelFormatError
+from features.history import History
+from ranker.candidates.base import Generator
+from ranker.neural.training import Schedule
+
+# Runs of users are served by threads, and torch has threads of its own: one run at a time.
+INFERENCE = threading.Lock()
+
+_NETWORK = "network."
+
+
+@dataclass(kw_only=True)
+class NeuralGenerator(Generator):
+    """A generator whose parameters are the weights of a network.
+
+    Subclasses set everything that ``learned`` names and :meth:`_build` needs, build the network,
+    and train it. Weights are kept as arrays, so that a model is saved without pickle.
+
+    Parameters
+    ----------
+    epochs : int
+        At most so many passes over the events.
+    patience : int
+        Epochs without a better validation score before the training stops.
+    batch_size : int
+    learning_rate, weight_decay : float
+        Of Adam, with decoupled weight decay.
+    device : str, optional
+        ``"cpu"``, ``"cuda"``, ... Default: CUDA where there is one.
+    checkpoints : str, optional
+        Folder that keeps every epoch by safetensors; a fit that was interrupted goes on from
+        there. A checkpoint belongs to one history and one set of parameters.
+    random_state : int, optional
+        Default: 0, or what the engine derives from its own.
+    """
+
+    epochs: int = 30
+    patience: int = 3
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    device: str | None = None
+    checkpoints: str | None = None
+    random_state: int | None = None
+
+    @abstractmethod
+    def _build(self) -> torch.nn.Module:
+        """An untrained network of the shape that the learned attributes say."""
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Everything learned, the weights of the network included."""
+        network: torch.nn.Module = self._get("network_")
+        weights = {
+            f"{_NETWORK}{name}": value.detach().cpu().numpy()
+            for name, value in network.state_dict().items()
+        }
+        return super().arrays() | weights
+
+    def restore(self, arrays: dict[str, AnyArray]) -> Self:
+        """Take over what :meth:`arrays` gave."""
+        weights = {
+            name.removeprefix(_NETWORK): torch.from_numpy(np.array(value))
+            for name, value in arrays.items()
+            if name.startswith(_NETWORK)
+        }
+        super().restore({k: v for k, v in arrays.items() if not k.startswith(_NETWORK)})
+        self.network_ = self._build()
+        try:
+            self.network_.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelFormatError(
+                f"the weights of {type(self).__name__} do not fit its parameters: {error}"
+            ) from None
+        self.network_.to(self._device()).eval()
+        return self
+
+    def _seeded(self) -> torch.nn.Module:
+        """An untrained network whose weights follow from ``random_state`` alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state or 0)
+            return self._build()
+
+    def _schedule(self, history: History) -> Schedule:
+        return Schedule(
+            epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=self.random_state or 0,
+            device=self._device(),
+            checkpoint=self._checkpoint(history),
+            description=f"train {type(self).__name__}",
+        )
+
+    def _device(self) -> str:
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def _checkpoint(self, history: History) -> Path | None:
+        if self.checkpoints is None:
+            return None
+        parameters = {k: v for k, v in asdict(self).items() if k not in ("checkpoints", "device")}
+        digest = hashlib.sha256(
+            json.dumps([type(self).__name__, parameters], sort_keys=True).encode()
+        )
+        for array in (history.indptr, history.item, history.time, history.weight, history.event):
+            digest.update(array.tobytes())
+        return Path(self.checkpoints) / f"{digest.hexdigest()[:32]}.safetensors"

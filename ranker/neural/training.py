@@ -1,0 +1,170 @@
+"""The one training loop of all networks."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ranker.progress import progress_bar
+
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, how fast and from which seed a network learns.
+
+    Parameters
+    ----------
+    epochs : int
+        At most so many.
+    patience : int
+        Epochs without a better validation score before the training stops.
+    learning_rate, weight_decay : float
+        Of Adam (Kingma, Ba: ICLR 2015); the decay is decoupled (Loshchilov, Hutter: ICLR 2019).
+    seed : int
+    device : str
+    checkpoint : Path, optional
+        File in which each epoch is kept. A training that finds it there goes on behind its last
+        epoch, and ends with the same weights as one that was never interrupted.
+    description : str
+        For the progress bar.
+    """
+
+    epochs: int
+    patience: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+    device: str
+    checkpoint: Path | None
+    description: str
+
+
+@dataclass
+class _Progress:
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = -np.inf
+
+
+def train(
+    network: torch.nn.Module,
+    batches: Callable[[np.random.Generator], Iterable[B]],
+    loss: Callable[[B], torch.Tensor],
+    schedule: Schedule,
+    *,
+    validate: Callable[[], float] | None = None,
+) -> int:
+    """Fit a network with Adam; it is left with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : Module
+    batches : callable
+        Draws the batches of one epoch from a random generator that is new for every epoch.
+    loss : callable
+        Loss of a batch, a scalar.
+    schedule : Schedule
+    validate : callable, optional
+        Score of the network as it stands, larger = better. Without it all epochs are run.
+
+    Returns
+    -------
+    int
+        Number of the best epoch, from 1.
+    """
+    network.to(schedule.device)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    best = copy.deepcopy(network.state_dict())
+    progress = _Progress()
+    if schedule.checkpoint is not None and schedule.checkpoint.is_file():
+        progress, best = _resume(schedule.checkpoint, network, optimizer)
+    with (
+        torch.random.fork_rng(devices=[]),
+        progress_bar(schedule.epochs, schedule.description, "epoch") as bar,
+    ):
+        bar.update(progress.epoch)
+        while not _is_done(progress, schedule, validates=validate is not None):
+            progress.epoch += 1
+            # Seeds follow the epoch, so that a resumed training draws what an unbroken one does.
+            torch.manual_seed(schedule.seed * 1_000_003 + progress.epoch)
+            rng = np.random.default_rng([schedule.seed, progress.epoch])
+            network.train()
+            for batch in batches(rng):
+                optimizer.zero_grad(set_to_none=True)
+                value = loss(batch)
+                value.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            network.eval()
+            score = progress.epoch if validate is None else validate()
+            if score > progress.best_score:
+                progress.best_score, progress.best_epoch = score, progress.epoch
+                best = copy.deepcopy(network.state_dict())
+            if schedule.checkpoint is not None:
+                _keep(schedule.checkpoint, network, optimizer, best, progress)
+            bar.update()
+    network.load_state_dict(best)
+    network.eval()
+    return progress.best_epoch
+
+
+def shuffled(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Random runs of the numbers below ``n``."""
+    order = rng.permutation(n)
+    for start in range(0, n, batch_size):
+        yield order[start : start + batch_size]
+
+
+def _is_done(progress: _Progress, schedule: Schedule, *, validates: bool) -> bool:
+    stale = progress.epoch - progress.best_epoch
+    return progress.epoch >= schedule.epochs or (validates and stale >= schedule.patience)
+
+
+def _keep(
+    path: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, torch.Tensor],
+    progress: _Progress,
+) -> None:
+    """Write a checkpoint beside its place and move it there when it is whole."""
+    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in best.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(".part")
+    metadata = {"progress": json.dumps(vars(progress))}
+    save_file({name: value.cpu().clone() for name, value in tensors.items()}, whole, metadata)
+    whole.replace(path)
+
+
+def _resume(
+    path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[_Progress, dict[str, torch.Tensor]]:
+    parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    with safe_open(path, framework="pt") as file:
+        progress = _Progress(**json.loads(file.metadata()["progress"]))
+        for key in file.keys():  # noqa: SIM118 - an open file, no mapping
+            part, name = key.split("/", 1)
+            parts[part][name] = file.get_tensor(key)
+    network.load_state_dict(parts["network"])
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in parts["optimizer"].items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return progress, parts["best"]
