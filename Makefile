@@ -70,7 +70,7 @@ export WRITE_LOCK
 lock: | $(BIN)/pip
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with the oldest supported Python: make lock PYTHON=python3.11 VENV=.venv-lock")'
 	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report $(VENV)/lock.json \
-		"$(TORCH)" ".[demo,test,neural,ray]"
+		"$(TORCH)" ".[ann,demo,test,neural,ray]"
 	@$(BIN)/python -c "$$WRITE_LOCK" $(VENV)/lock.json
 	@rm $(VENV)/lock.json
 

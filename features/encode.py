@@ -37,7 +37,8 @@ def encode(
     """
     if as_of is not None:
         before = facts.clock.ticks(interactions["timestamp"]) < as_of
-        interactions = interactions.filter(pl.Series(before))
+        if not before.all():
+            interactions = interactions.filter(pl.Series(before))
     history = History.build(
         interactions,
         users=_all_ids("user_id", interactions, users),

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
 
-from features.arrays import Float32Array
+from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
 from features.clock import ClockKind
 from features.history import History
+from features.kernel import kernel
 
 
 @dataclass(frozen=True)
@@ -35,45 +35,21 @@ class ItemPopularity:
         history = context.history
         windows = self.windows if history.clock.is_comparable else ()
         labels = (*(f"{round(1 / share)}th" for share in windows), "all")
-        per_pair = (
-            history.frame()
-            .lazy()
-            .group_by("item", "user")
-            .agg(
-                pl.len().alias("count_all"),
-                *(
-                    (pl.col("time") >= history.as_of - history.facts.span * share)
-                    .sum()
-                    .alias(f"count_{label}")
-                    for share, label in zip(windows, labels, strict=False)
-                ),
-                pl.col("time").n_unique().alias("visits"),
-                pl.col("time").min().alias("first"),
-                pl.col("time").max().alias("last"),
-            )
+        # A stable order keeps the users of an item together and their events in order of time.
+        order = np.argsort(history.item, kind="stable")
+        counts, rhythm = _aggregate(
+            np.bincount(history.item, minlength=history.n_items),
+            order,
+            history.user,
+            history.time,
+            np.array([history.as_of - history.facts.span * share for share in windows]),
         )
-        interval = (pl.col("last") - pl.col("first")) / (pl.col("visits") - 1)
-        per_item = (
-            per_pair.group_by("item")
-            .agg(
-                *(pl.col(f"count_{label}").sum() for label in labels),
-                pl.len().alias("users"),
-                (pl.col("visits") > 1).mean().alias("repeat_rate"),
-                (pl.col("visits").mean()).alias("visits_per_user"),
-                interval.filter(pl.col("visits") > 1).median().alias("interval"),
-                pl.col("first").min(),
-                pl.col("last").max(),
-            )
-            .with_columns(
-                (pl.col(f"count_{label}") / pl.col(f"count_{label}").sum()).alias(f"share_{label}")
-                for label in labels
-            )
-            .collect()
+        described = _describe(history, labels, counts, rhythm)
+        table = np.stack([values for *_, values in described], axis=1).astype(np.float32)
+        table[counts[:, -1] == 0] = np.nan
+        features = tuple(
+            Feature(f"item_{name}", "item", unit, meaning) for name, unit, meaning, _ in described
         )
-        features, columns = _describe(history, labels)
-        table = np.full((history.n_items, len(features)), np.nan, np.float32)
-        values = per_item.select(*columns).cast(pl.Float32).to_numpy()
-        table[per_item["item"].to_numpy()] = values
         return FittedItemPopularity(features, table)
 
 
@@ -89,52 +65,92 @@ class FittedItemPopularity:
         out[:] = self.table[candidates.item]
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # what is divided by zero is unknown
 def _describe(
-    history: History, labels: tuple[str, ...]
-) -> tuple[tuple[Feature, ...], list[pl.Expr]]:
+    history: History, labels: tuple[str, ...], counts: Float64Array, rhythm: Float64Array
+) -> list[tuple[str, str, str, Float64Array]]:
+    """Name, unit, meaning and values by item of each column."""
     unit, tick = history.clock.unit_name, history.clock.unit
-    described: list[tuple[str, str, str, pl.Expr]] = []
-    for label in labels:
-        count, share = pl.col(f"count_{label}"), pl.col(f"share_{label}")
+    users, returned, visits, interval, first, last = rhythm.T
+    shares = counts / counts.sum(axis=0)
+    described = []
+    for label, count, share in zip(labels, counts.T, shares.T, strict=True):
         when = "in the whole log" if label == "all" else f"in the last {label} of the log"
+        rank = len(count) + 1.0 - np.searchsorted(np.sort(count), count, side="right")
         described += [
             (f"share_{label}", "share", f"share of all events {when}", share),
-            (
-                f"rank_{label}",
-                "rank",
-                f"rank by events {when}",
-                pl.when(count > 0).then(count.rank("min", descending=True)),
-            ),
+            (f"rank_{label}", "rank", f"rank by events {when}", np.where(count > 0, rank, np.nan)),
         ]
-    for short, long in pairwise(labels):
+    for place, (short, long) in enumerate(pairwise(labels)):
+        trend = shares[:, place] / shares[:, place + 1]
         described.append(
-            (
-                f"trend_{short}",
-                "ratio",
-                f"share of events, last {short} over {long}",
-                pl.col(f"share_{short}") / pl.col(f"share_{long}"),
-            )
+            (f"trend_{short}", "ratio", f"share of events, last {short} over {long}", trend)
         )
     described += [
-        ("users", "share", "share of users who took it", pl.col("users") / history.n_users),
-        ("repeat_rate", "share", "share of its users who came back", pl.col("repeat_rate")),
-        ("visits_per_user", "count", "instants per user who took it", pl.col("visits_per_user")),
+        ("users", "share", "share of users who took it", users / history.n_users),
+        ("repeat_rate", "share", "share of its users who came back", returned / users),
+        ("visits_per_user", "count", "instants per user who took it", visits / users),
     ]
     if history.clock.kind is not ClockKind.NONE:
-        interval = pl.col("interval") / tick
         described.append(
-            (f"interval_{unit}", unit, "median over users of the time between events", interval)
+            (
+                f"interval_{unit}",
+                unit,
+                "median over users of the time between events",
+                interval / tick,
+            )
         )
     if history.clock.is_comparable:
-        age, idle = ((history.as_of - pl.col(end)) / tick for end in ("first", "last"))
         described += [
-            (f"age_{unit}", unit, "time since the first event", age),
-            (f"recency_{unit}", unit, "time since the last event", idle),
+            (f"age_{unit}", unit, "time since the first event", (history.as_of - first) / tick),
+            (f"recency_{unit}", unit, "time since the last event", (history.as_of - last) / tick),
         ]
-    features = tuple(
-        Feature(f"item_{name}", "item", unit, f"{meaning}") for name, unit, meaning, _ in described
-    )
-    return features, [
-        expression.alias(feature.name)
-        for feature, (*_, expression) in zip(features, described, strict=True)
-    ]
+    return described
+
+
+@kernel
+def _aggregate(
+    lengths: Int64Array,
+    order: Int64Array,
+    user: Int32Array,
+    time: Int64Array,
+    starts: Float64Array,
+) -> tuple[Float64Array, Float64Array]:
+    """Events by window, then: users, those who returned, visits, interval, first, last."""
+    n_items, n_windows = len(lengths), len(starts)
+    counts = np.zeros((n_items, n_windows + 1), np.float64)
+    rhythm = np.full((n_items, 6), np.nan, np.float64)
+    intervals = np.empty(max(1, lengths.max()) if n_items else 1, np.float64)
+    end = 0
+    for item in range(n_items):
+        begin, end = end, end + lengths[item]
+        users, returned, visits = 0, 0, 0
+        first, last = 0, 0
+        at = begin
+        while at < end:
+            who, since = user[order[at]], time[order[at]]
+            n_instants, now = 0, since
+            while at < end and user[order[at]] == who:
+                if n_instants == 0 or time[order[at]] != now:
+                    n_instants += 1
+                now = time[order[at]]
+                for window in range(n_windows):
+                    counts[item, window] += now >= starts[window]
+                at += 1
+            if n_instants > 1:
+                intervals[returned] = (now - since) / (n_instants - 1)
+                returned += 1
+            first = since if users == 0 else min(first, since)
+            last = now if users == 0 else max(last, now)
+            users += 1
+            visits += n_instants
+        counts[item, n_windows] = end - begin
+        if end > begin:
+            rhythm[item, 0] = users
+            rhythm[item, 1] = returned
+            rhythm[item, 2] = visits
+            if returned:
+                rhythm[item, 3] = np.median(intervals[:returned])
+            rhythm[item, 4] = first
+            rhythm[item, 5] = last
+    return counts, rhythm

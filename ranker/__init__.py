@@ -22,7 +22,17 @@ from features.errors import (
     RankerError,
     SchemaError,
 )
-from ranker.candidates import ALS, CoVisitation, Generator, ItemKNN, OwnHistory, Popularity
+from ranker.candidates import (
+    ALS,
+    Approximate,
+    CoVisitation,
+    EmbeddingSimilarity,
+    Generator,
+    ItemKNN,
+    OwnHistory,
+    Popularity,
+    TextSimilarity,
+)
 from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time
 from ranker.export import export_recommendations, read_export, verify_export
 from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
@@ -36,8 +46,10 @@ except PackageNotFoundError:  # a checkout that is not installed
 
 __all__ = [
     "ALS",
+    "Approximate",
     "CoVisitation",
     "ConfigError",
+    "EmbeddingSimilarity",
     "ExportError",
     "Generator",
     "ItemKNN",
@@ -52,6 +64,7 @@ __all__ = [
     "RandomHoldout",
     "RankerError",
     "SchemaError",
+    "TextSimilarity",
     "TwoStageRecommender",
     "__version__",
     "compare",

@@ -16,6 +16,8 @@ from features.source import SourceScores
 from features.stage import FeatureStage
 from features.user import UserActivity
 from ranker.candidates.als import ALS
+from ranker.candidates.approximate import Approximate
+from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
@@ -24,10 +26,25 @@ from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
 from ranker.rerank.lambdarank import LambdaRank
 
 _KNOWN: tuple[type, ...] = (
-    *(ALS, CoVisitation, ItemKNN, OwnHistory, Popularity),
+    *(Approximate, ALS, CoVisitation, ItemKNN, OwnHistory, Popularity),
+    *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
     *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),
     *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank),
+)
+
+# Where the classes of the optional extra stand: torch is imported for a model that needs it.
+_NEURAL = frozenset(
+    {
+        "DeepMatrixFactorization",
+        "Hybrid",
+        "ImageContent",
+        "MatrixFactorization",
+        "NeuralCollaborativeFiltering",
+        "SequenceEncoder",
+        "TextContent",
+        "TwoTower",
+    }
 )
 
 
@@ -69,10 +86,18 @@ def from_json(spec: Mapping[str, Any], custom: Iterable[type] = ()) -> Any:
     ------
     ModelFormatError
         If the type is not known or its parameters do not fit.
+    MissingExtraError
+        If it is a neural one and torch is not installed.
     """
     known = {part.__name__: part for part in (*_KNOWN, *custom)}
     try:
-        part = known[spec["type"]]
+        name = spec["type"]
+        if name in _NEURAL and name not in known:
+            from ranker import neural
+
+            part = getattr(neural, name)
+        else:
+            part = known[name]
         return part(**{name: _value(v, custom) for name, v in spec["parameters"].items()})
     except KeyError:
         raise ModelFormatError(

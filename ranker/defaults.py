@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import polars as pl
 
 from features.clock import ClockKind
 from features.errors import ConfigError
@@ -18,7 +21,11 @@ from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, defaul
 # Where more of the later pairs than this were there before, things are taken again.
 _REPEAT_SHARE = 0.1
 
+NCandidates: TypeAlias = int | Mapping[str, int] | Literal["all"]
+"""How many items each source may propose; ``"all"`` for the whole catalogue."""
+
 _DEPTH = 100
+_MAX_GROUP = 10_000  # rows of a query group that LightGBM takes
 _OWN_DEPTH = 400  # own history is the best source there is, and rarely longer
 
 
@@ -73,15 +80,44 @@ def choose_holdout(
 
 
 def depths_of(
-    generators: Mapping[str, Generator], n_candidates: int | Mapping[str, int] | None
+    generators: Mapping[str, Generator], n_candidates: NCandidates | None
 ) -> dict[str, int]:
     """How many items each source may propose to a user."""
+    if isinstance(n_candidates, str):
+        return dict.fromkeys(generators, _MAX_GROUP)
     chosen = n_candidates if isinstance(n_candidates, Mapping) else {}
     base = n_candidates if isinstance(n_candidates, int) else _DEPTH
     return {
         name: chosen.get(name, _OWN_DEPTH if isinstance(generator, OwnHistory) else base)
         for name, generator in generators.items()
     }
+
+
+def wants_every_item(
+    n_candidates: NCandidates | None, log: pl.DataFrame, items: pl.DataFrame | None
+) -> bool:
+    """Whether everybody is to get the whole catalogue as candidates.
+
+    Raises
+    ------
+    ConfigError
+        If the catalogue is too large for that, or the wish is not understood.
+    """
+    if not isinstance(n_candidates, str):
+        return False
+    if n_candidates != "all":
+        raise ConfigError(
+            f"n_candidates={n_candidates!r} is not known; expected a number, numbers by source, "
+            f"or 'all'"
+        )
+    tables = [log] if items is None else [log, items]
+    n_items = pl.concat([table["item_id"] for table in tables]).n_unique()
+    if n_items > _MAX_GROUP:
+        raise ConfigError(
+            f"n_candidates='all' makes {n_items:,} rows of each user, and LightGBM takes at most "
+            f"{_MAX_GROUP:,} in a query group; give a number of items for each source"
+        )
+    return True
 
 
 def repeats_in(folds: Sequence[Fold]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,30 @@ from features.arrays import BoolArray, Float64Array, Int64Array
 from features.candidates import Candidates
 
 _DEPTHS = (10, 20, 50, 100, 200, 500)
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What became of the relevant items of some users.
+
+    Attributes
+    ----------
+    candidates : Candidates
+    is_hit : bool array [n_rows]
+        The candidate is relevant.
+    n_relevant : int64 array [n_users]
+        Those that nobody proposed included.
+    final_rank : int64 array [n_rows]
+        Place in the final order of all candidates, 1 = best.
+    seconds : dict of source name to float
+        How long each source took.
+    """
+
+    candidates: Candidates
+    is_hit: BoolArray
+    n_relevant: Int64Array
+    final_rank: Int64Array
+    seconds: dict[str, float]
 
 
 class FunnelCounts:
@@ -28,37 +53,31 @@ class FunnelCounts:
         self._hits: dict[tuple[str, int], list[Float64Array]] = {
             (stage, depth): [] for stage in [*self.stages, "final list"] for depth in depths
         }
+        self._adds = dict.fromkeys(self._hits, 0)
+        self._seconds = dict.fromkeys(sources, 0.0)
         self._n_relevant: list[Int64Array] = []
 
-    def add(
-        self,
-        candidates: Candidates,
-        is_hit: BoolArray,
-        n_relevant: Int64Array,
-        final_rank: Int64Array,
-    ) -> None:
-        """Count one run of users.
-
-        Parameters
-        ----------
-        candidates : Candidates
-        is_hit : bool array [n_rows]
-        n_relevant : int64 array [n_users]
-        final_rank : int64 array [n_rows]
-            Place in the final order of all candidates, 1 = best.
-        """
+    def add(self, hits: Hits) -> None:
+        """Count one run of users."""
+        candidates = hits.candidates
         best = np.where(candidates.rank > 0, candidates.rank, np.iinfo(np.int32).max).min(axis=1)
         ranks = dict(zip(candidates.sources, candidates.rank.T, strict=True))
-        ranks |= {"union": best, "final list": final_rank}
-        self._n_relevant.append(n_relevant)
+        ranks |= {"union": best, "final list": hits.final_rank}
+        is_alone = candidates.n_sources == 1
+        self._n_relevant.append(hits.n_relevant)
+        for name, seconds in hits.seconds.items():
+            self._seconds[name] += seconds
         for stage, rank in ranks.items():
             for depth in self.depths:
-                found = is_hit & (rank > 0) & (rank <= depth)
+                found = hits.is_hit & (rank > 0) & (rank <= depth)
                 per_user = np.bincount(candidates.user[found], minlength=candidates.n_users)
                 self._hits[stage, depth].append(per_user.astype(np.float64))
+                self._adds[stage, depth] += int((found & is_alone).sum())
 
     def frame(self, max_depth: Mapping[str, int]) -> pl.DataFrame:
-        """One row per stage and depth: stage, depth, recall, found, lost.
+        """One row per stage and depth: stage, depth, recall, found, lost, adds, seconds.
+
+        What a source adds are the hits that no other source proposes at its own full depth.
 
         Parameters
         ----------
@@ -79,6 +98,8 @@ class FunnelCounts:
                         "recall": float((hits / n_relevant).mean()),
                         "found": int(hits.sum()),
                         "lost": total - int(hits.sum()),
+                        "adds": self._adds[stage, depth] if stage in self._seconds else None,
+                        "seconds": self._seconds.get(stage),
                     }
                 )
         return pl.DataFrame(rows)

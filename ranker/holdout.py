@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from features.arrays import BoolArray
 from features.clock import ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
@@ -23,17 +24,25 @@ class Fold:
 
     Attributes
     ----------
-    history : DataFrame
-        Canonical interactions strictly before the labels.
+    log : DataFrame
+        Canonical interactions.
+    is_known : bool array [n_rows]
+        The rows of the log that lie before the labels.
     labels : DataFrame
         ``user_id``, ``item_id``, distinct.
     as_of : int or None
         The tick that separates them, on a clock that compares users.
     """
 
-    history: pl.DataFrame
+    log: pl.DataFrame
+    is_known: BoolArray
     labels: pl.DataFrame
     as_of: int | None
+
+    @property
+    def history(self) -> pl.DataFrame:
+        """The interactions before the labels; copied when asked for, so that folds are small."""
+        return self.log.filter(pl.Series(self.is_known))
 
 
 class Holdout(Protocol):
@@ -87,9 +96,9 @@ class LabelWindows:
         for window in range(self.n_windows):
             start = end - (window + 1) * length
             labels = interactions.filter((times >= start) & (times < start + length))
-            history = interactions.filter(times < start - gap)
-            if labels.height and history.height:
-                folds.append(Fold(history, _pairs(labels), start - gap))
+            is_known = (times < start - gap).to_numpy()
+            if labels.height and is_known.any():
+                folds.append(Fold(interactions, is_known, _pairs(labels), start - gap))
         return folds
 
     def ticks(self, interactions: pl.DataFrame, facts: LogFacts) -> int:
@@ -141,17 +150,21 @@ class LastInteractions:
         ordered = interactions.sort(interactions.columns).sort(
             "user_id", "timestamp", maintain_order=True
         )
-        from_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id") - 1
-        ordered = ordered.with_columns(from_end.cast(pl.Int64).alias("from_end"))
-        size = pl.len().over("user_id").cast(pl.Int64)
+        places = ordered.select(
+            pl.len().over("user_id").cast(pl.Int64).alias("size"),
+            pl.int_range(pl.len()).over("user_id").alias("place"),
+        )
+        size = places["size"].to_numpy()
+        from_end = size - places["place"].to_numpy() - 1
         folds = []
         for window in range(self.n_windows):
             start, stop = window * self.n, (window + 1) * self.n
-            in_label = pl.col("from_end").is_between(start, stop - 1) & (size > stop)
-            labels = ordered.filter(in_label)
-            history = ordered.filter(~in_label & ((pl.col("from_end") >= stop) | (size <= stop)))
+            labels = ordered.filter(
+                pl.Series((from_end >= start) & (from_end < stop) & (size > stop))
+            )
+            is_known = (from_end >= stop) | (size <= stop)
             if labels.height:
-                folds.append(Fold(history.drop("from_end"), _pairs(labels), None))
+                folds.append(Fold(ordered, is_known, _pairs(labels), None))
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
@@ -194,9 +207,9 @@ class RandomHoldout:
         folds = []
         for fold in range(self.n_folds):
             labels = marked.filter(pl.col("fold") == fold)
-            history = marked.filter(pl.col("fold") != fold).drop("fold")
-            if labels.height and history.height:
-                folds.append(Fold(history, _pairs(labels), None))
+            is_known = (marked["fold"] != fold).to_numpy()
+            if labels.height and is_known.any():
+                folds.append(Fold(marked.drop("fold"), is_known, _pairs(labels), None))
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:

@@ -48,6 +48,8 @@ class State:
     specs : dict of name to Generator
         The generators' parameters, without what they learned.
     depths : dict of name to int
+    every_item : bool
+        The whole catalogue is proposed to everybody.
     repeats : bool
     system, cold_system : str
     model : FittedLambdaRank or None
@@ -65,6 +67,7 @@ class State:
     stage: FeatureStage
     specs: dict[str, Generator]
     depths: dict[str, int]
+    every_item: bool
     repeats: bool
     system: str
     cold_system: str
@@ -92,6 +95,7 @@ class State:
             stage=self.stage,
             items=self.items,
             users=self.users,
+            every_item=self.every_item,
             random_state=self.random_state,
             label=label,
         )
@@ -125,6 +129,7 @@ def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
         # Pairs, since the order of the sources is the order of their columns.
         "generators": [[name, to_json(spec)] for name, spec in state.specs.items()],
         "depths": state.depths,
+        "every_item": state.every_item,
         "repeats": state.repeats,
         "system": state.system,
         "cold_system": state.cold_system,
@@ -172,6 +177,7 @@ def _from_files(
         specs={name: from_json(spec, custom) for name, spec in settings["generators"]},
         # By the order of the sources: the manifest's keys are sorted.
         depths={name: int(settings["depths"][name]) for name, _ in settings["generators"]},
+        every_item=settings.get("every_item", False),
         repeats=settings["repeats"],
         system=settings["system"],
         cold_system=settings["cold_system"],
@@ -191,7 +197,12 @@ def _from_files(
         name: spec.unfitted(0).restore(bytes_to_arrays(files[f"generator-{index}.npz"]))
         for index, (name, spec) in enumerate(state.specs.items())
     }
-    snapshot = Snapshot.assemble(history, generators, state.stage, items=items, users=users)
+    snapshot = Snapshot.assemble(
+        *(history, generators, state.stage),
+        items=items,
+        users=users,
+        every_item=state.every_item,
+    )
     systems = {*state.specs, FUSION} | ({TWO_STAGE} if state.model is not None else set())
     if not {state.system, state.cold_system} <= systems:
         raise ModelFormatError(

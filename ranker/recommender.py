@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -19,8 +19,17 @@ from features.schema import check_interactions
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
+from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
-from ranker.defaults import choose_holdout, default_generators, depths_of, popularity_of, repeats_in
+from ranker.defaults import (
+    NCandidates,
+    choose_holdout,
+    default_generators,
+    depths_of,
+    popularity_of,
+    repeats_in,
+    wants_every_item,
+)
 from ranker.explain import explain_items, titles_of
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
@@ -57,8 +66,9 @@ class TwoStageRecommender:
         How many label windows; only without ``holdout``.
     window_length : str or int, optional
         ``"28d"``, or a whole number on an integer clock; only without ``holdout``.
-    n_candidates : int or mapping of source name to int, optional
-        How many items each source may propose to a user.
+    n_candidates : int, mapping of source name to int, or "all", optional
+        How many items each source may propose to a user. ``"all"``: everybody's candidates are
+        the whole catalogue, of 10,000 items at most, and the sources say what they know of it.
     repeats : bool, optional
         Whether items are taken again, so that seen ones may be recommended. Default: what the
         labels show.
@@ -105,10 +115,10 @@ class TwoStageRecommender:
         holdout: Holdout | None = None,
         n_windows: int | None = None,
         window_length: str | int | None = None,
-        n_candidates: int | Mapping[str, int] | None = None,
+        n_candidates: NCandidates | None = None,
         repeats: bool | None = None,
         gate: Literal["warn", "fallback"] = "warn",
-        max_groups: int = 20_000,
+        max_groups: int = 10_000,
         chunk_size: int = 1024,
         n_threads: int = 0,
         random_state: int = 0,
@@ -197,6 +207,7 @@ class TwoStageRecommender:
             else _by_name(self.generators)
         )
         depths = depths_of(specs, self.n_candidates)
+        every_item = wants_every_item(self.n_candidates, log, tables[0])
         state = State(
             log=log,
             items=tables[0],
@@ -207,6 +218,7 @@ class TwoStageRecommender:
             stage=self.features or FeatureStage(),
             specs=specs,
             depths=depths,
+            every_item=every_item,
             repeats=repeats,
             system=FUSION,
             cold_system=FUSION,
@@ -231,7 +243,9 @@ class TwoStageRecommender:
         choices = (
             f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",
             f"repeats: {'items are' if repeats else 'nothing is'} taken again",
-            "sources: " + ", ".join(f"{name} {depth}" for name, depth in depths.items()),
+            "sources: "
+            + ", ".join(name if every_item else f"{name} {n}" for name, n in depths.items())
+            + (", and every item for everybody" if every_item else ""),
             "reranker: " + ("none" if trained is None else trained.choice),
             verdict,
         )
@@ -460,7 +474,10 @@ class TwoStageRecommender:
         -------
         DataFrame
             One row per stage (each source, their union, the final list) and depth: stage, depth,
-            recall (mean over users), found and lost (numbers of relevant items).
+            recall (mean over users), found and lost (numbers of relevant items), adds (of those
+            found, which no other source proposes at all: what the union would lose) and seconds
+            (what the source took at full depth, on all threads together); null where the stage is
+            no source.
         """
         log = self._fitted().log
         exclude = self._excludes_seen(None)
@@ -475,8 +492,51 @@ class TwoStageRecommender:
         for part in self._map(
             users, lambda part: self._server.hits(part, relevant, exclude_seen=exclude), "funnel"
         ):
-            counts.add(*part)
+            counts.add(part)
         return counts.frame(self.depths_)
+
+    def choose_depths(self, total: int = 300, *, deepest: int = 500) -> dict[str, int]:
+        """How many items to ask each source for, if each user may have so many in all.
+
+        The sources are fitted on what was known before the freshest labels, and the budget goes
+        step by step to the source that finds most of what the others did not.
+
+        Parameters
+        ----------
+        total : int
+            Sum of the depths, at most: where more would find nothing, it is not spent.
+        deepest : int
+            No source is asked for more.
+
+        Returns
+        -------
+        dict of source name to int
+            For ``n_candidates`` of a new recommender.
+
+        Raises
+        ------
+        ConfigError
+            If the log has no labels, or no source finds any.
+        """
+        state = self._fitted()
+        if total < 1 or deepest < 1:
+            raise ConfigError(f"total={total} and deepest={deepest}; expected 1 or more")
+        holdout = choose_holdout(state.facts, self.holdout, self.n_windows, self.window_length)
+        folds = holdout.folds(state.log, state.facts, random_state=self.random_state)
+        if not folds:
+            raise ConfigError("the log has no labels to choose depths by; give n_candidates")
+        depths = choose_depths(
+            state.snapshot(folds[0], "freshest window"),
+            folds[0].labels,
+            total=total,
+            deepest=deepest,
+            repeats=state.repeats,
+            max_groups=self.max_groups,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        logger.info("depths for %d candidates: %s", total, depths)
+        return depths
 
     def save(self, path: str | Path) -> None:
         """Save to a directory: JSON, npz, Parquet and text, with checksums.
@@ -570,7 +630,7 @@ class TwoStageRecommender:
             map_chunks(
                 lambda _, part: work(part),
                 history,
-                self.chunk_size,
+                self._server.snapshot.chunk_size(self.chunk_size),
                 self.n_threads,
                 description=label,
             )

@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features.arrays import BoolArray, Float32Array, Int32Array, Int64Array
+from features.arrays import Float32Array, Int32Array
 from features.candidates import Candidates
 from features.history import History
 from ranker.candidates.popularity import Popularity
 from ranker.defaults import popularity_of
+from ranker.funnel import Hits
 from ranker.lists.topk import lists_frame, make_lists
 from ranker.rerank.first_stage import FUSION, first_stage_scores
 from ranker.rerank.gate import TWO_STAGE
@@ -57,13 +58,17 @@ class Server:
         rest = np.setdiff1d(np.arange(history.n_items, dtype=np.int32), popular)
         return np.concatenate((popular, rest))
 
-    def candidates(self, history: History, *, exclude_seen: bool, k: int = 0) -> Candidates:
-        """What the sources propose; each is asked for at least ``k`` items."""
-        depths = {
-            name: min(max(depth, k), self.snapshot.history.n_items)
-            for name, depth in self.depths.items()
-        }
-        return self.snapshot.candidates(history, depths, exclude_seen=exclude_seen)
+    def candidates(
+        self,
+        history: History,
+        *,
+        exclude_seen: bool,
+        k: int = 0,
+        seconds: dict[str, float] | None = None,
+    ) -> Candidates:
+        """What the sources propose; each that is asked at all is asked for at least ``k`` items."""
+        depths = {name: depth and max(depth, k) for name, depth in self.depths.items()}
+        return self.snapshot.candidates(history, depths, exclude_seen=exclude_seen, seconds=seconds)
 
     def score(
         self, history: History, candidates: Candidates, system: str | None = None
@@ -100,17 +105,16 @@ class Server:
             frames.append(lists_frame(lists, history))
         return frames
 
-    def hits(
-        self, history: History, relevant: pl.DataFrame, *, exclude_seen: bool
-    ) -> tuple[Candidates, BoolArray, Int64Array, Int64Array]:
-        """Candidates, which of them are relevant, how many are, and the candidates' final ranks."""
-        candidates = self.candidates(history, exclude_seen=exclude_seen)
+    def hits(self, history: History, relevant: pl.DataFrame, *, exclude_seen: bool) -> Hits:
+        """What becomes of the relevant items of some users."""
+        seconds: dict[str, float] = {}
+        candidates = self.candidates(history, exclude_seen=exclude_seen, seconds=seconds)
         label, n_relevant = mark_relevant(candidates, relevant)
         scores = self.score(history, candidates)
         order = np.lexsort((candidates.item, -scores, candidates.user))
         rank = np.empty(candidates.n_rows, np.int64)
         rank[order] = np.arange(candidates.n_rows) - candidates.indptr[candidates.user] + 1
-        return candidates, label > 0, n_relevant, rank
+        return Hits(candidates, label > 0, n_relevant, rank, seconds)
 
     def _score_by(self, system: str, history: History, candidates: Candidates) -> Float32Array:
         if system == TWO_STAGE and self.model is not None:

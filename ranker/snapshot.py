@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from features.encode import encode
 from features.history import History, LogFacts
 from features.stage import FeatureStage, FeatureTables
 from ranker.candidates.base import Generator
-from ranker.candidates.merge import merge
+from ranker.candidates.merge import merge, merge_with_everything
 from ranker.progress import progress
+
+_MAX_ROWS = 500_000  # candidates of the users who are served at a time
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class Snapshot:
         Fitted on ``history``.
     tables : FeatureTables
         Computed from ``history``.
+    every_item : bool
+        The whole catalogue is proposed to everybody, whatever the generators say of it.
     """
 
     history: History
     generators: dict[str, Generator]
     tables: FeatureTables
+    every_item: bool = False
 
     @classmethod
     def build(
@@ -52,6 +58,7 @@ class Snapshot:
         stage: FeatureStage,
         items: pl.DataFrame | None = None,
         users: pl.DataFrame | None = None,
+        every_item: bool = False,
         random_state: int = 0,
         label: str = "snapshot",
     ) -> Snapshot:
@@ -69,6 +76,7 @@ class Snapshot:
         stage : FeatureStage
         items, users : DataFrame, optional
             Attribute tables; their items and users belong to the snapshot, also without events.
+        every_item : bool
         random_state : int
         label : str
             What the progress bar calls the snapshot.
@@ -81,7 +89,7 @@ class Snapshot:
             # Seeds follow names, so that leaving one source out does not change the others.
             seed = zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
             fitted[name] = generator.unfitted(seed).fit(history, items=items, users=users)
-        return cls.assemble(history, fitted, stage, items=items, users=users)
+        return cls.assemble(history, fitted, stage, items=items, users=users, every_item=every_item)
 
     @classmethod
     def assemble(
@@ -92,13 +100,19 @@ class Snapshot:
         *,
         items: pl.DataFrame | None,
         users: pl.DataFrame | None,
+        every_item: bool,
     ) -> Snapshot:
         """Compute the feature tables for a history and its fitted generators."""
         context = Context(history, items=items, users=users, sources=generators)
-        return cls(history, generators, stage.fit(context))
+        return cls(history, generators, stage.fit(context), every_item)
 
     def candidates(
-        self, history: History, depths: Mapping[str, int], *, exclude_seen: bool
+        self,
+        history: History,
+        depths: Mapping[str, int],
+        *,
+        exclude_seen: bool,
+        seconds: dict[str, float] | None = None,
     ) -> Candidates:
         """What the generators propose to users selected from the history or to sessions.
 
@@ -108,14 +122,25 @@ class Snapshot:
         depths : mapping of source name to int
             How many items each source may propose to a user.
         exclude_seen : bool
+        seconds : dict of source name to float, optional
+            Filled in with how long each source took.
         """
-        return merge(
-            {
-                name: generator.retrieve(history, depths[name], exclude_seen=exclude_seen)
-                for name, generator in self.generators.items()
-            },
-            history,
-        )
+        retrieved = {}
+        for name, generator in self.generators.items():
+            start = time.perf_counter()
+            depth = min(depths[name], history.n_items)
+            retrieved[name] = generator.retrieve(history, depth, exclude_seen=exclude_seen)
+            if seconds is not None:
+                seconds[name] = time.perf_counter() - start
+        if self.every_item:
+            return merge_with_everything(retrieved, history, exclude_seen=exclude_seen)
+        return merge(retrieved, history)
+
+    def chunk_size(self, wanted: int) -> int:
+        """Users to serve at a time: fewer where each of them has the whole catalogue."""
+        if not self.every_item:
+            return wanted
+        return min(wanted, max(1, _MAX_ROWS // max(self.history.n_items, 1)))
 
     def features(self, history: History, candidates: Candidates) -> Float32Array:
         """Feature table of candidates, float32 [n_rows, n_features]; NaN = unknown."""

@@ -22,6 +22,7 @@ from ranker.rerank.table import LabelledTable
 from ranker.snapshot import Snapshot
 
 _MAX_VALIDATION_GROUPS = 5_000  # enough to tell one percent apart, and all their rows are kept
+_MAX_VALIDATION_ROWS = 4_000_000  # about 1 GB; fewer groups where each has the whole catalogue
 _VALIDATION_SHARE = 0.3  # of the groups, where there is only one fold
 
 
@@ -79,35 +80,33 @@ def train_reranker(
     TrainedReranker or None
         None if there is nothing to learn from: no fold, or no proposed item that was taken.
     """
-    older: list[LabelledTable] = []
-    freshest: LabelledTable | None = None
+    tables: list[LabelledTable | None] = []
     names: tuple[str, ...] = ()
     for index, fold in enumerate(folds):
-        snapshot = build(fold, f"window {index + 1} of {len(folds)}")
-        names = snapshot.tables.names
-        table = label_candidates(
-            snapshot,
-            fold.labels,
-            depths,
+        table, names = _learn_from(
+            fold,
+            build,
+            f"window {index + 1} of {len(folds)}",
+            depths=depths,
             repeats=repeats,
             max_groups=max_groups if index else min(max_groups, _MAX_VALIDATION_GROUPS),
             thin=index > 0,
             random_state=random_state + index,
             n_threads=n_threads,
         )
-        if index == 0:
-            freshest = table
-        elif table is not None and table.n_groups:
-            older.append(table)
+        tables.append(table)
+    freshest = tables[0] if tables else None
     if freshest is None or not freshest.label.any():
         return None
+    older = [table for table in tables[1:] if table is not None and table.n_groups]
     if older:
-        train, validation = LabelledTable.concatenate(older), freshest
+        train, validation = older, freshest
     else:
         in_validation = np.random.default_rng(random_state).random(freshest.n_groups)
         validation = freshest.groups(in_validation < _VALIDATION_SHARE)
-        train = thin_out(freshest.groups(in_validation >= _VALIDATION_SHARE), random_state)
-    if not train.label.any() or not validation.label.any():
+        rest = freshest.groups(in_validation >= _VALIDATION_SHARE)
+        train = [thin_out(rest, random_state)]
+    if not any(table.label.any() for table in train) or not validation.label.any():
         return None
     settings: dict[str, Any] = {"random_state": random_state, "n_threads": n_threads}
     model = reranker.fit(train, names, validation=validation, **settings)
@@ -117,10 +116,19 @@ def train_reranker(
     gate = open_gate(
         validation, scores, fill=fill or FUSION, k=reranker.k, random_state=random_state
     )
-    everything = LabelledTable.concatenate([thin_out(freshest, random_state), *older])
-    del train, validation, freshest, older
+    everything = [thin_out(freshest, random_state), *older]
+    # The whole lists of the freshest window are large, and have done their duty.
+    del tables, train, validation, freshest, older
     model = reranker.fit(everything, names, n_trees=model.n_trees, **settings)
     return TrainedReranker(model, gate, f"{reranker.objective}, {model.n_trees} trees")
+
+
+def _learn_from(
+    fold: Fold, build: Callable[[Fold, str], Snapshot], text: str, **options: Any
+) -> tuple[LabelledTable | None, tuple[str, ...]]:
+    """The table of a fold and its columns; the snapshot is gone when the next one is built."""
+    snapshot = build(fold, text)
+    return label_candidates(snapshot, fold.labels, **options), snapshot.tables.names
 
 
 def label_candidates(
@@ -132,7 +140,7 @@ def label_candidates(
     max_groups: int,
     thin: bool,
     random_state: int,
-    chunk_size: int = 512,
+    chunk_size: int = 256,
     n_threads: int = 1,
 ) -> LabelledTable | None:
     """Candidates and features as of a snapshot, labelled with what came after it.
@@ -164,7 +172,9 @@ def label_candidates(
     relevant = labels if repeats else unseen(labels, snapshot.history)
     if not relevant.height:
         return None
-    user_ids = _sample(relevant["user_id"].unique().sort(), max_groups, random_state)
+    if snapshot.every_item and not thin:
+        max_groups = min(max_groups, _MAX_VALIDATION_ROWS // snapshot.history.n_items)
+    user_ids = sample_users(relevant["user_id"].unique().sort(), max_groups, random_state)
     everybody = snapshot.history.select(user_ids)
 
     def label(start: int, history: History) -> LabelledTable:
@@ -180,8 +190,14 @@ def label_candidates(
         )
         return thin_out(table, random_state + start) if thin else table
 
-    tables = map_chunks(label, everybody, chunk_size, n_threads, description="label candidates")
-    return LabelledTable.concatenate(list(tables))
+    tables = map_chunks(
+        label,
+        everybody,
+        snapshot.chunk_size(chunk_size),
+        n_threads,
+        description="label candidates",
+    )
+    return LabelledTable.concatenate(tables)
 
 
 def thin_out(
@@ -220,7 +236,8 @@ def unseen(labels: pl.DataFrame, history: History) -> pl.DataFrame:
     return labels.join(seen, on=["user_id", "item_id"], how="anti")
 
 
-def _sample(user_ids: pl.Series, n: int, random_state: int) -> pl.Series:
+def sample_users(user_ids: pl.Series, n: int, random_state: int) -> pl.Series:
+    """At most ``n`` of some users, in their order."""
     if len(user_ids) <= n:
         return user_ids
     chosen = np.random.default_rng(random_state).choice(len(user_ids), n, replace=False)

@@ -54,6 +54,11 @@ def test_defaults(folder: Path):
     assert (config.export.k, config.export.chunk_size, config.export.users) == (50, None, "all")
 
 
+def test_the_whole_catalogue_as_candidates(folder: Path):
+    config = load(folder, f'{DATA}[model]\nn_candidates = "all"\n')
+    assert config.model.keywords == {"n_candidates": "all"}
+
+
 def test_everything_given(folder: Path):
     config = load(
         folder,
@@ -154,7 +159,8 @@ def test_lengths(folder: Path, text: str, expected: object):
         ("model", 'preset = "quick"', 'one of "fast", "balanced", "best"'),
         ("model", "random_state = -1", "a whole number from 0"),
         ("model", "random_state = true", "a whole number from 0"),
-        ("model", "n_candidates = 0", "a whole number from 1"),
+        ("model", "n_candidates = 0", 'a whole number from 1, or "all"'),
+        ("model", 'n_candidates = "every"', 'a whole number from 1, or "all"'),
         ("model", "n_windows = 1.0", "a whole number from 1"),
         ("model", 'window_length = "7"', 'text such as "28d"'),
         ("model", 'gate = "off"', 'one of "warn", "fallback"'),

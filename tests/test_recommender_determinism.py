@@ -64,7 +64,8 @@ def test_chunks_and_threads(chunk_size, n_threads, lists, fitted):
     recommender = everything(chunk_size=chunk_size, n_threads=n_threads)
     assert recommender.fingerprint == fitted.fingerprint
     assert_frame_equal(recommender.recommend(k=12), lists)
-    assert_frame_equal(recommender.funnel(LOG), fitted.funnel(LOG))
+    funnels = [one.funnel(LOG).drop("seconds") for one in (recommender, fitted)]
+    assert_frame_equal(*funnels)
     assert_frame_equal(recommender.generate_candidates(), fitted.generate_candidates())
 
 

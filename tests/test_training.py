@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -299,7 +300,7 @@ def test_other_kinds_of_labels(clock, holdout):
 def test_nothing_to_learn_from():
     assert train([]) is None
     unknown = pl.DataFrame({"user_id": ["u000"], "item_id": ["nobody proposes it"]})
-    nothing = Fold(FOLDS[0].history, unknown, FOLDS[0].as_of)
+    nothing = dataclasses.replace(FOLDS[0], labels=unknown)
     assert train([nothing]) is None
     assert train([nothing, *FOLDS[1:]]) is None, "the freshest labels decide, so it needs some"
     assert train([FOLDS[0], nothing]) is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ranker.candidates.als import ALS
+from ranker.candidates.approximate import Approximate
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.merge import merge
@@ -12,11 +14,14 @@ from ranker.candidates.popularity import Popularity
 
 __all__ = [
     "ALS",
+    "Approximate",
     "CoVisitation",
+    "EmbeddingSimilarity",
     "Generator",
     "ItemKNN",
     "OwnHistory",
     "Popularity",
     "Retrieved",
+    "TextSimilarity",
     "merge",
 ]

@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_limits
 from features.arrays import Float32Array, Int32Array
 from features.decay import Length, decay_weights, length_ticks
 from features.history import History
-from ranker.candidates.base import Generator, Retrieved
-from ranker.candidates.retrieval import top_by_vectors
+from ranker.candidates.base import Retrieved
+from ranker.candidates.vectors import VectorGenerator
 
 
 @dataclass
-class ALS(Generator):
+class ALS(VectorGenerator):
     """Implicit-feedback matrix factorisation (``R ~ U'V`` weighted by confidence).
 
     Hu, Koren, Volinsky: Collaborative filtering for implicit feedback datasets (ICDM 2008), by
@@ -39,6 +39,8 @@ class ALS(Generator):
         Age at which an event counts half. As a share of the log: a float.
     random_state : int, optional
         Default: 0, or what the engine derives from its own.
+    approximate : Approximate, optional
+        Search a large catalogue by a graph. Default: always exactly.
     """
 
     factors: int = 64
@@ -74,10 +76,7 @@ class ALS(Generator):
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest inner products; nothing for users without events."""
-        vectors = self.user_vectors(history)
-        return top_by_vectors(
-            vectors, self.vectors_, self.item_, history, n, exclude_seen=exclude_seen
-        )
+        return self._nearest(self.user_vectors(history), history, n, exclude_seen=exclude_seen)
 
     @property
     def item_vectors(self) -> Float32Array:

@@ -15,8 +15,9 @@ from features.arrays import AnyArray, Float32Array, Int32Array
 from features.errors import NotFittedError
 from features.history import History
 from ranker.border import Border, FrameLike, UserIds
+from ranker.parallel import map_chunks
 
-_CHUNK = 4096  # users whose lists are made at a time
+_CHUNK = 1024  # users whose lists are made at a time
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,14 @@ class Generator(ABC):
         """
         border = self._known()
         history = border.asked(user_ids, histories)
+        n = min(k, history.n_items)
         found = [
-            self.retrieve(part, min(k, history.n_items), exclude_seen=exclude_seen)
-            for part in history.chunks(_CHUNK)
+            Retrieved.empty(0, n),
+            *map_chunks(
+                lambda _, part: self.retrieve(part, n, exclude_seen=exclude_seen),
+                *(history, _CHUNK, 0),
+                description="recommend",
+            ),
         ]
         item = np.concatenate([one.item for one in found])
         score = np.concatenate([one.score for one in found])

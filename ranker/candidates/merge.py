@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from features.candidates import Candidates
 from features.history import History
 from features.kernel import kernel
 from ranker.candidates.base import Retrieved
+from ranker.candidates.retrieval import top_of_list
 
 
 def merge(retrieved: Mapping[str, Retrieved], history: History) -> Candidates:
@@ -37,6 +39,30 @@ def merge(retrieved: Mapping[str, Retrieved], history: History) -> Candidates:
         item=item,
         score=score,
         rank=rank,
+    )
+
+
+def merge_with_everything(
+    retrieved: Mapping[str, Retrieved], history: History, *, exclude_seen: bool
+) -> Candidates:
+    """The whole catalogue for everybody, with the scores and ranks of the sources that speak.
+
+    Parameters
+    ----------
+    retrieved : mapping of source name to Retrieved
+    history : History
+    exclude_seen : bool
+        Leave out the items of the user's own events.
+    """
+    items = np.arange(history.n_items, dtype=np.int32)
+    nothing = np.zeros(history.n_items, np.float32)
+    rest = top_of_list(items, nothing, history, history.n_items, exclude_seen=exclude_seen)
+    merged = merge({**retrieved, "rest of the catalogue": rest}, history)
+    return dataclasses.replace(
+        merged,
+        sources=tuple(retrieved),
+        score=np.ascontiguousarray(merged.score[:, :-1]),
+        rank=np.ascontiguousarray(merged.rank[:, :-1]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Exact top-n selection, in numba; each kernel takes a run of users and releases the GIL.
+"""Exact top-n lists; the kernels take runs of users and release the GIL.
 
 Threads work on different users, so that results cannot depend on their number. Everywhere the
 order is by score descending and then by item row number ascending.
@@ -6,18 +6,25 @@ order is by score descending and then by item row number ascending.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import sparse
 
 from features.arrays import Float32Array, Int32Array, Int64Array
 from features.history import History
 from features.kernel import kernel
+from ranker.candidates.approximate import ItemGraph
 from ranker.candidates.base import Retrieved
+from ranker.candidates.select import GROUP, BestSoFar, mask_seen
 from ranker.topk import offer, sort_best_first
 
 # OpenBLAS multiplies a single row by another routine than several, with other rounding. Blocks of
 # one fixed height make a user's scores independent of who is served along with him.
 _BLOCK = 128
+
+_TILE = 16_384  # items whose scores are made at a time: a block of them takes 8 MB
+_RUN = 1024  # users who share the copy of a tile
 
 
 def top_by_vectors(
@@ -28,6 +35,7 @@ def top_by_vectors(
     n: int,
     *,
     exclude_seen: bool,
+    graph: ItemGraph | None = None,
 ) -> Retrieved:
     """The ``n`` items with the largest inner product, for each user with any event.
 
@@ -40,28 +48,76 @@ def top_by_vectors(
     history : History
     n : int
     exclude_seen : bool
+    graph : ItemGraph, optional
+        Of the item vectors, to search approximately.
     """
     found = Retrieved.empty(history.n_users, n)
+    depth = min(n, len(item_rows))
+    users = np.flatnonzero(history.lengths)
+    if not depth:
+        return found
+    if graph is not None:
+        users = graph.search(
+            *(user_vectors, item_vectors, item_rows),
+            *(history, users, found),
+            exclude_seen=exclude_seen,
+        )
     position = np.full(history.n_items, -1, np.int32)
     position[item_rows] = np.arange(len(item_rows), dtype=np.int32)
-    transposed = np.ascontiguousarray(item_vectors.T)
-    block = np.zeros((_BLOCK, user_vectors.shape[1]), np.float32)
-    for start in range(0, history.n_users, _BLOCK):
-        part = history.rows(start, min(start + _BLOCK, history.n_users))
-        block[: part.n_users] = user_vectors[start : start + part.n_users]
-        scores = block @ transposed
-        rows = slice(start, start + part.n_users)
-        _top_of_rows(
-            scores,
-            item_rows,
-            position,
-            part.indptr,
-            part.item,
-            exclude_seen,
-            found.item[rows],
-            found.score[rows],
-        )
+    for start in range(0, len(users), _RUN):
+        run = users[start : start + _RUN]
+        indptr, seen = _events(history, run)
+        best = BestSoFar(len(run), depth, len(item_rows))
+        blocks = _blocks(user_vectors[run])
+        for first, rows, tile in _tiles(item_vectors, item_rows):
+            scores = np.empty((_BLOCK, len(rows)), np.float32)
+            for number, block in enumerate(blocks):
+                np.matmul(block, tile, out=scores)
+                scores[:, len(item_rows) - first :] = -np.inf
+                begin, end = number * _BLOCK, min((number + 1) * _BLOCK, len(run))
+                if exclude_seen:
+                    mask_seen(scores, position, first, indptr[begin : end + 1], seen)
+                best.offer(slice(begin, end), scores, rows)
+        lists = best.lists()
+        found.item[run, :depth], found.score[run, :depth] = lists.item, lists.score
     return found
+
+
+def _events(history: History, users: Int64Array) -> tuple[Int64Array, Int32Array]:
+    """Borders and items of the events of some users, one after the other."""
+    lengths = history.lengths[users]
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    places = np.repeat(history.indptr[users] - indptr[:-1], lengths) + np.arange(indptr[-1])
+    return indptr, history.item[places]
+
+
+def _blocks(vectors: Float32Array) -> Float32Array:
+    """Users' vectors in blocks of one height, [n_blocks, _BLOCK, n_factors], zeros at the end."""
+    n_blocks = -(-len(vectors) // _BLOCK)
+    blocks = np.zeros((n_blocks, _BLOCK, vectors.shape[1]), np.float32)
+    blocks.reshape(-1, vectors.shape[1])[: len(vectors)] = vectors
+    return blocks
+
+
+def _tiles(
+    vectors: Float32Array, rows: Int32Array
+) -> Iterator[tuple[int, Int32Array, Float32Array]]:
+    """Cut the items: position of the first, row numbers [width], vectors [n_factors, width].
+
+    Tiles are of one width, filled up by zeros: they depend on the catalogue alone, and so does
+    the rounding of the scores.
+    """
+    n_tiles = -(-len(rows) // _TILE)
+    width = -(-len(rows) // (n_tiles * GROUP)) * GROUP
+    for first in range(0, len(rows), width):
+        n = min(width, len(rows) - first)
+        tile_rows = np.zeros(width, np.int32)
+        tile_rows[:n] = rows[first : first + n]
+        tile = np.zeros((vectors.shape[1], width), np.float32)
+        for start in range(0, n, 64):  # in pieces that stay in the cache
+            piece = vectors[first + start : first + min(start + 64, n)]
+            tile[:, start : start + len(piece)] = piece.T
+        yield first, tile_rows, tile
 
 
 def top_by_similarity(
@@ -132,36 +188,6 @@ def top_of_own(event_weights: Float32Array, history: History, n: int) -> Retriev
         history.n_items, history.indptr, history.item, event_weights, found.item, found.score
     )
     return found
-
-
-@kernel
-def _top_of_rows(
-    scores: Float32Array,
-    item_rows: Int32Array,
-    position: Int32Array,
-    indptr: Int64Array,
-    seen: Int32Array,
-    exclude_seen: bool,
-    out_item: Int32Array,
-    out_score: Float32Array,
-) -> None:
-    for user in range(len(indptr) - 1):
-        if indptr[user] == indptr[user + 1]:
-            continue
-        row = scores[user]
-        if exclude_seen:
-            for event in range(indptr[user], indptr[user + 1]):
-                if position[seen[event]] >= 0:
-                    row[position[seen[event]]] = -np.inf
-        size = 0
-        items, kept = out_item[user], out_score[user]
-        for column in range(len(item_rows)):
-            # The first comparison turns nearly all away without a call.
-            if size == len(items) and not row[column] > kept[0]:
-                continue
-            if row[column] > -np.inf:
-                size = offer(items, kept, size, item_rows[column], row[column])
-        sort_best_first(items, kept, size)
 
 
 @kernel

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -104,12 +104,19 @@ def _parse_depths(value: object) -> tuple[int, ...] | None:
     return valid if valid and len(valid) == len(depths) else None
 
 
+def _parse_count_or_all(value: object) -> int | Literal["all"] | None:
+    if value == "all":
+        return "all"
+    return value if type(value) is int and value >= 1 else None
+
+
 def _parse_names(value: object) -> tuple[str, ...] | None:
     if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
         return tuple(value)
     return None
 
 
+COUNT_OR_ALL = Kind('a whole number from 1, or "all"', _parse_count_or_all)
 FLAG = Kind("true or false", lambda value: value if isinstance(value, bool) else None)
 FRACTION = Kind("a number between 0 and 1, such as 0.1", _parse_fraction)
 LENGTH = Kind(

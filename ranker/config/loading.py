@@ -7,6 +7,7 @@ from pathlib import Path
 
 from features.errors import ConfigError
 from ranker.config.kinds import (
+    COUNT_OR_ALL,
     DEPTHS,
     FLAG,
     FRACTION,
@@ -129,7 +130,7 @@ def _read_model(section: Section, folder: Path) -> ModelConfig:
         path=section.take("path", path_in(folder), folder / "model"),
         preset=section.take("preset", one_of("fast", "balanced", "best"), "balanced"),
         random_state=section.take("random_state", whole_number(0), 0),
-        n_candidates=section.take("n_candidates", whole_number(1)),
+        n_candidates=section.take("n_candidates", COUNT_OR_ALL),
         n_windows=section.take("n_windows", whole_number(1)),
         window_length=section.take("window_length", LENGTH),
         gate=section.take("gate", one_of("warn", "fallback")),

@@ -55,7 +55,7 @@ class ModelConfig:
     path: Path
     preset: Literal["fast", "balanced", "best"] = "balanced"
     random_state: int = 0
-    n_candidates: int | None = None
+    n_candidates: int | Literal["all"] | None = None
     n_windows: int | None = None
     window_length: str | int | None = None
     gate: str | None = None

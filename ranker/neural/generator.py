@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from features.arrays import AnyArray
-from features.errors import ModelFormatError
+from features.errors import ConfigError, ModelFormatError
 from features.history import History
 from ranker.candidates.base import Generator
 from ranker.neural.training import Schedule
@@ -41,6 +41,9 @@ class NeuralGenerator(Generator):
     batch_size : int
     learning_rate, weight_decay : float
         Of Adam, with decoupled weight decay.
+    averaging : float
+        Of the weights over the steps: 0 = the last step's, 0.998 = a mean over some 500 steps,
+        which is what is validated and kept.
     device : str, optional
         ``"cpu"``, ``"cuda"``, ... Default: CUDA where there is one.
     checkpoints : str, optional
@@ -55,6 +58,7 @@ class NeuralGenerator(Generator):
     batch_size: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    averaging: float = 0.0
     device: str | None = None
     checkpoints: str | None = None
     random_state: int | None = None
@@ -106,6 +110,7 @@ class NeuralGenerator(Generator):
             device=self._device(),
             checkpoint=self._checkpoint(history),
             description=f"train {type(self).__name__}",
+            averaging=self.averaging,
         )
 
     def _device(self) -> str:
@@ -121,3 +126,42 @@ class NeuralGenerator(Generator):
         for array in (history.indptr, history.item, history.time, history.weight, history.event):
             digest.update(array.tobytes())
         return Path(self.checkpoints) / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+def check_at_least(generator: Generator, **bounds: float) -> None:
+    """Make sure that parameters, by name, are not below their bounds.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name, bound in bounds.items():
+        value = getattr(generator, name)
+        if not value >= bound:
+            raise ConfigError(f"{name}={value!r} must be at least {bound}")
+
+
+def check_above_zero(generator: Generator, *names: str) -> None:
+    """Make sure that parameters that are given are above zero.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name in names:
+        value = getattr(generator, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name}={value!r} must be above 0")
+
+
+def check_share(generator: Generator, *names: str) -> None:
+    """Make sure that parameters are at least 0 and below 1.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name in names:
+        value = getattr(generator, name)
+        if not 0 <= value < 1:
+            raise ConfigError(f"{name}={value!r} must be at least 0 and below 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -16,13 +16,20 @@ from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Retrieved
-from ranker.candidates.retrieval import top_by_vectors
+from ranker.candidates.vectors import VectorGenerator
 from ranker.neural import losses
-from ranker.neural.generator import INFERENCE, NeuralGenerator
+from ranker.neural.generator import (
+    INFERENCE,
+    NeuralGenerator,
+    check_above_zero,
+    check_at_least,
+    check_share,
+)
 from ranker.neural.sequences import NextItem, Sequences, latest, read
 from ranker.neural.training import train
 
 _BLOCK = 128  # users encoded at a time; one fixed height keeps their rounding the same
+_RUN = 4_096  # items encoded at a time
 _MAX_VALIDATION_USERS = 2_000
 _VALIDATION_SHARE = 0.1
 
@@ -73,7 +80,7 @@ class TwoSides(nn.Module):
 
 
 @dataclass(kw_only=True)
-class HistoryModel(NeuralGenerator):
+class HistoryModel(NeuralGenerator, VectorGenerator):
     """Base of the networks whose user is what his events say, learned by predicting the next one.
 
     Parameters
@@ -85,8 +92,9 @@ class HistoryModel(NeuralGenerator):
     loss : "softmax", "sampled", "bpr" or "mse"
         Cross entropy among all items, or among those of the batch and ``n_negatives`` more with
         the log-Q correction; BPR or squared error against ``n_negatives`` for each target.
-    n_negatives : int
-        Items drawn uniformly: for a batch by ``"sampled"``, for a target by the others.
+    n_negatives : int, optional
+        Items drawn uniformly: for a batch by ``"sampled"``, default 1024; for each target by
+        ``"bpr"`` and ``"mse"``, default 8.
     temperature : float, optional
         Compare directions only: vectors are brought to length one, and their products divided by
         this. Default: plain inner products.
@@ -95,7 +103,7 @@ class HistoryModel(NeuralGenerator):
     factors: int = 64
     max_length: int = 50
     loss: losses.Loss = "softmax"
-    n_negatives: int = 1024
+    n_negatives: int | None = None
     temperature: float | None = None
 
     learned: ClassVar[tuple[str, ...]] = ("n_items_", "item_", "vectors_", "n_epochs_")
@@ -120,19 +128,33 @@ class HistoryModel(NeuralGenerator):
     def _build(self) -> nn.Module:
         return TwoSides(self._items_network(), self._history_network(), self.temperature)
 
-    def _learn(
-        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
-    ) -> None:
+    def _check(self) -> None:
+        """Make sure that the parameters can be learned with.
+
+        Raises
+        ------
+        ConfigError
+        """
+        check_at_least(self, epochs=1, patience=1, batch_size=1, factors=1, max_length=1)
+        check_above_zero(self, "learning_rate", "temperature")
+        check_share(self, "averaging")
+        if self.n_negatives is not None:
+            check_at_least(self, n_negatives=1)
         if self.loss not in ("softmax", "sampled", "bpr", "mse"):
             raise ConfigError(
                 f"loss={self.loss!r} is not known; expected 'softmax', 'sampled', 'bpr' or 'mse'"
             )
+
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        self._check()
         self.n_items_: AnyArray = np.array(history.n_items)
         self.item_ = self._proposable(history)
         self._prepare(history, items, users)
         self.network_ = self._seeded()
         examples = NextItem(history, self.max_length, self._held_out(history))
-        lesson = _Lesson(self, self.network_, examples)
+        lesson = _Lesson(self, cast(TwoSides, self.network_), examples)
         n_epochs = 0
         if examples.target_counts().any():
             n_epochs = train(
@@ -147,10 +169,7 @@ class HistoryModel(NeuralGenerator):
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest inner products; nothing for users without events."""
-        vectors = self.user_vectors(history)
-        return top_by_vectors(
-            vectors, self.vectors_, self.item_, history, n, exclude_seen=exclude_seen
-        )
+        return self._nearest(self.user_vectors(history), history, n, exclude_seen=exclude_seen)
 
     @property
     def item_vectors(self) -> Float32Array:
@@ -161,18 +180,18 @@ class HistoryModel(NeuralGenerator):
 
     def user_vectors(self, history: History) -> Float32Array:
         """User embeddings by the users' events, float32 [n_users, factors]."""
-        self._get("vectors_")
-        if id(self) not in history.memo:
-            # The generator is kept too: its id is not given to another one meanwhile.
-            history.memo[id(self)] = self, self._encode(history)
-        vectors: Float32Array = history.memo[id(self)][1]
+        network = self._get("network_")
+        if id(network) not in history.memo:
+            # The network is kept too: its id is not given to another one meanwhile.
+            history.memo[id(network)] = network, self._encode(history)
+        vectors: Float32Array = history.memo[id(network)][1]
         return vectors
 
     def _encode(self, history: History) -> Float32Array:
         out = np.zeros((history.n_users, self.factors), np.float32)
         start, stop = latest(history, self.max_length)
         size = stop - start
-        # The width follows from the user's own events, so that nobody else's can touch his rounding.
+        # The width follows from the user's own events: nobody else's can touch his rounding.
         width = np.minimum(2 ** np.ceil(np.log2(np.maximum(size, 1))), self.max_length)
         with INFERENCE, torch.inference_mode():
             for length in np.unique(width[size > 0]).astype(int):
@@ -188,7 +207,7 @@ class HistoryModel(NeuralGenerator):
 
     def _last(self, batch: Batch) -> torch.Tensor:
         """The user vectors behind the last event of each sequence."""
-        network: TwoSides = self.network_
+        network = cast(TwoSides, self.network_)
         hidden = network.user_vectors(network.items(batch.item), batch)
         return hidden[torch.arange(len(hidden), device=hidden.device), batch.size - 1]
 
@@ -215,6 +234,7 @@ class _Lesson:
         self.proposable = torch.from_numpy(model.item_.astype(np.int64)).to(device)
         counts = examples.target_counts()[model.item_]
         self.share = torch.from_numpy(counts / max(counts.sum(), 1)).float().to(device)
+        self.n_negatives = model.n_negatives or (1024 if model.loss == "sampled" else 8)
 
     def loss(self, batch: tuple[np.random.Generator, Sequences, Int64Array]) -> torch.Tensor:
         rng, sequences, target_rows = batch
@@ -228,12 +248,13 @@ class _Lesson:
         if self.model.loss == "softmax":
             return losses.cross_entropy(hidden, vectors, places, None)
         if self.model.loss == "sampled":
-            expected = len(target) * self.share[chosen] + self.model.n_negatives / len(self.share)
+            expected = len(target) * self.share[chosen] + self.n_negatives / len(self.share)
             log_q = torch.log(-torch.expm1(-expected))  # of being drawn at least once
             return losses.cross_entropy(hidden, vectors, places, log_q)
         n = len(target)
-        positive = (hidden * vectors[places[:n]]).sum(-1)
-        negative = (hidden[:, None] * vectors[places[n:]].view(n, -1, vectors.shape[-1])).sum(-1)
+        compared = functional.embedding(places, vectors)
+        positive = (hidden * compared[:n]).sum(-1)
+        negative = (hidden[:, None] * compared[n:].view(n, -1, vectors.shape[-1])).sum(-1)
         form = losses.bpr if self.model.loss == "bpr" else losses.squared_error
         return form(positive, negative)
 
@@ -248,10 +269,10 @@ class _Lesson:
         if self.model.loss == "softmax":
             chosen, places = np.arange(n), target
         elif self.model.loss == "sampled":
-            chosen = np.unique(np.concatenate((target, rng.integers(0, n, self.model.n_negatives))))
+            chosen = np.unique(np.concatenate((target, rng.integers(0, n, self.n_negatives))))
             places = np.searchsorted(chosen, target)
         else:
-            drawn = rng.integers(0, n, len(target) * self.model.n_negatives)
+            drawn = rng.integers(0, n, len(target) * self.n_negatives)
             chosen, places = np.unique(np.concatenate((target, drawn)), return_inverse=True)
         return torch.from_numpy(chosen).to(device), torch.from_numpy(places).to(device)
 
@@ -260,26 +281,32 @@ class _Lesson:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors of the compared items, and of the users at their events.
 
-        An item that stands in several places is encoded once.
+        An item that stands in several places is encoded once. Rows are picked by ``embedding``,
+        which, unlike indexing, sums their gradients in one order on any number of threads.
         """
         network = self.network
-        needed, places = torch.unique(torch.cat((rows, inputs.item.flatten())), return_inverse=True)
+        is_needed = torch.zeros(int(self.model.n_items_), dtype=torch.bool, device=rows.device)
+        is_needed[rows] = True
+        is_needed[inputs.item] = True
+        needed = is_needed.nonzero().squeeze(1)
         encoded = network.items(needed)
-        compared = encoded[places[: len(rows)]]
+        place = is_needed.cumsum(0) - 1
+        compared = encoded
+        if len(needed) > len(rows):
+            compared = functional.embedding(place[rows], encoded)
         if network.temperature is not None:
             compared = functional.normalize(compared, dim=-1)
-        events = encoded[places[len(rows) :]].view(*inputs.item.shape, -1)
+        events = functional.embedding(place[inputs.item], encoded)
         hidden = network.user_vectors(events, inputs)
-        return compared, hidden.flatten(0, 1)[hidden_at]
+        return compared, functional.embedding(hidden_at, hidden.flatten(0, 1))
 
     def vectors(self, rows: Int32Array) -> torch.Tensor:
         """Item vectors, in runs."""
         with torch.inference_mode():
+            every = torch.from_numpy(rows.astype(np.int64)).to(self.proposable.device)
             parts = [
-                self.network.item_vectors(part)
-                for part in torch.from_numpy(rows.astype(np.int64))
-                .to(self.proposable.device)
-                .split(4096)
+                self.network.item_vectors(every[start : start + _RUN])
+                for start in range(0, len(every), _RUN)
             ]
             return torch.cat(parts) if parts else torch.zeros((0, self.model.factors))
 

@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from features.errors import ConfigError
+from ranker.neural.generator import check_at_least, check_share
 from ranker.neural.history_model import Batch, HistoryModel
+from ranker.neural.layers import Dropout, LayerNorm
 from ranker.neural.sequences import N_GAPS
 
 
@@ -36,8 +38,26 @@ class SequenceEncoder(HistoryModel):
     architecture: Literal["attention", "gru"] = "attention"
     n_layers: int = 2
     n_heads: int = 2
-    dropout: float = 0.2
+    dropout: float = 0.3
     time_gaps: bool = False
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    averaging: float = 0.998
+
+    def _check(self) -> None:
+        super()._check()
+        check_at_least(self, n_layers=1, n_heads=1)
+        check_share(self, "dropout")
+        if self.architecture not in ("attention", "gru"):
+            raise ConfigError(
+                f"architecture={self.architecture!r} is not known; expected 'attention' or 'gru'"
+            )
+        if self.architecture == "attention" and self.factors % self.n_heads:
+            raise ConfigError(
+                f"factors={self.factors} cannot be parted among n_heads={self.n_heads}; "
+                f"choose a multiple"
+            )
 
     def _items_network(self) -> nn.Module:
         table = nn.Embedding(int(self.n_items_), self.factors)
@@ -47,15 +67,6 @@ class SequenceEncoder(HistoryModel):
     def _history_network(self) -> nn.Module:
         if self.architecture == "gru":
             return _Recurrent(self.factors, self.n_layers, self.dropout, self.time_gaps)
-        if self.architecture != "attention":
-            raise ConfigError(
-                f"architecture={self.architecture!r} is not known; expected 'attention' or 'gru'"
-            )
-        if self.factors % self.n_heads:
-            raise ConfigError(
-                f"factors={self.factors} cannot be parted among n_heads={self.n_heads}; "
-                f"choose a multiple"
-            )
         return _SelfAttention(
             self.factors, self.max_length, self.n_layers, self.n_heads, self.dropout, self.time_gaps
         )
@@ -65,7 +76,7 @@ class _Recurrent(nn.Module):
     def __init__(self, width: int, n_layers: int, dropout: float, time_gaps: bool) -> None:
         super().__init__()
         self.gap = nn.Embedding(N_GAPS, width) if time_gaps else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         between = dropout if n_layers > 1 else 0.0
         self.gru = nn.GRU(width, width, n_layers, batch_first=True, dropout=between)
         self.out = nn.Linear(width, width)
@@ -87,9 +98,9 @@ class _SelfAttention(nn.Module):
         self.position = nn.Embedding(length, width)
         nn.init.normal_(self.position.weight, std=0.02)
         self.gap = nn.Embedding(N_GAPS, width) if time_gaps else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(_Layer(width, n_heads, dropout) for _ in range(n_layers))
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
 
     def forward(self, vectors: torch.Tensor, batch: Batch) -> torch.Tensor:
         # Counted from the last event, whose position is the same however long the history.
@@ -106,23 +117,23 @@ class _SelfAttention(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Causal attention, then a network at each place; both read a normalised input and add to it."""
+    """Causal attention, then a network at each place; both add to what they read normalised."""
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.share = dropout
-        self.norm_attention = nn.LayerNorm(width)
+        self.norm_attention = LayerNorm(width)
         self.inputs = nn.Linear(width, 3 * width)
         self.outputs = nn.Linear(width, width)
-        self.norm_places = nn.LayerNorm(width)
+        self.norm_places = LayerNorm(width)
         self.places = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(4 * width, width),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         n, length, width = hidden.shape

@@ -36,7 +36,7 @@ def first_stage_scores(
         Descending along the list; NaN for items that are in neither.
     """
     if system == FUSION:
-        return fuse_ranks(rank)
+        return np.where((rank > 0).any(axis=1), fuse_ranks(rank), np.float32(np.nan))
     own = rank[:, sources.index(system)]
     filling = np.zeros_like(own) if fill is None else rank[:, sources.index(fill)]
     behind = np.where(filling > 0, -filling - _BEHIND, np.nan)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import lightgbm as lgb
 
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
+_BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class LambdaRank:
 
     def fit(
         self,
-        train: LabelledTable,
+        train: LabelledTable | Sequence[LabelledTable],
         names: Sequence[str],
         *,
         validation: LabelledTable | None = None,
@@ -69,7 +70,8 @@ class LambdaRank:
 
         Parameters
         ----------
-        train : LabelledTable
+        train : LabelledTable or sequence of LabelledTable
+            Several count as one, and are not copied together.
         names : sequence of str
             Of the feature columns.
         validation : LabelledTable, optional
@@ -86,7 +88,8 @@ class LambdaRank:
         """
         import lightgbm as lgb
 
-        longest = int(np.diff(train.indptr).max(initial=0))
+        tables = [train] if isinstance(train, LabelledTable) else list(train)
+        longest = max(int(np.diff(table.indptr).max(initial=0)) for table in tables)
         if self.objective not in ("lambdarank", "binary"):
             raise ConfigError(
                 f"objective={self.objective!r} is not known; expected 'lambdarank' or 'binary'"
@@ -97,14 +100,15 @@ class LambdaRank:
                 f"in a query group; lower n_candidates"
             )
         rounds = n_trees or self.n_trees
-        settings = self._settings(train.n_rows, random_state, n_threads)
-        data = _dataset(train, names)
+        n_rows = sum(table.n_rows for table in tables)
+        settings = self._settings(n_rows, random_state, n_threads)
+        data = _dataset(tables, names)
         watched: dict[str, Any] = {}
         with progress_bar(rounds, "grow trees", "tree") as bar:
             callbacks = [lambda _: bar.update()]
             if validation is not None:
                 watched = {
-                    "valid_sets": [_dataset(validation, names, reference=data)],
+                    "valid_sets": [_dataset([validation], names, reference=data)],
                     "feval": lambda scores, _: ("ndcg", self._ndcg(validation, scores), True),
                 }
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
@@ -142,6 +146,7 @@ class LambdaRank:
             "bagging_by_query": False,
             "lambda_l2": self.l2,
             "max_bin": self.max_bin,
+            "bin_construct_sample_cnt": _BINNED_ROWS,
             "seed": random_state % 2**31,
             "deterministic": True,
             "force_row_wise": True,
@@ -215,15 +220,15 @@ def _plain(names: Sequence[str]) -> list[str]:
 
 
 def _dataset(
-    table: LabelledTable, names: Sequence[str], reference: lgb.Dataset | None = None
+    tables: Sequence[LabelledTable], names: Sequence[str], reference: lgb.Dataset | None = None
 ) -> lgb.Dataset:
     import lightgbm as lgb
 
-    lengths = np.diff(table.indptr)
-    # A plain matrix: Polars frames with Categorical, String or Date columns abort the process.
+    lengths = np.concatenate([np.diff(table.indptr) for table in tables])
+    # Plain matrices: Polars frames with Categorical, String or Date columns abort the process.
     return lgb.Dataset(
-        table.features,
-        label=table.label,
+        [table.features for table in tables],
+        label=np.concatenate([table.label for table in tables]),
         group=lengths[lengths > 0],
         feature_name=_plain(names),
         reference=reference,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,16 +48,24 @@ class LabelledTable:
         return len(self.label)
 
     @classmethod
-    def concatenate(cls, tables: Sequence[LabelledTable]) -> LabelledTable:
-        """All groups of all tables."""
-        lengths = np.concatenate([np.diff(table.indptr) for table in tables])
+    def concatenate(cls, tables: Iterable[LabelledTable]) -> LabelledTable:
+        """All groups of all tables, of which there must be one; they may come one by one."""
+        features = np.zeros((0, 0), np.float32)
+        others = []
+        for table in tables:
+            start = len(features)
+            # Grown in place, since the features of all parts and their copy would be twice as much.
+            features.resize((start + table.n_rows, table.features.shape[1]), refcheck=False)
+            features[start:] = table.features
+            others.append(dataclasses.replace(table, features=table.features[:0].copy()))
+        lengths = np.concatenate([np.diff(table.indptr) for table in others])
         return cls(
-            features=np.concatenate([table.features for table in tables]),
-            label=np.concatenate([table.label for table in tables]),
+            features=features,
+            label=np.concatenate([table.label for table in others]),
             indptr=np.concatenate(([0], np.cumsum(lengths))),
-            n_relevant=np.concatenate([table.n_relevant for table in tables]),
-            rank=np.concatenate([table.rank for table in tables]),
-            is_cold=np.concatenate([table.is_cold for table in tables]),
+            n_relevant=np.concatenate([table.n_relevant for table in others]),
+            rank=np.concatenate([table.rank for table in others]),
+            is_cold=np.concatenate([table.is_cold for table in others]),
         )
 
     def take(self, is_kept: BoolArray) -> LabelledTable:

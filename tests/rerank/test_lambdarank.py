@@ -245,10 +245,17 @@ def test_trap_lightgbm_takes_a_float32_matrix_and_group_sizes_in_order(monkeypat
     LambdaRank(n_trees=1).fit(table, ["x"], validation=table, n_threads=1)
     assert len(seen) == 2
     for data, group, label in seen:
-        assert isinstance(data, np.ndarray)
-        assert data.dtype == np.float32
+        assert [type(matrix) for matrix in data] == [np.ndarray]
+        assert data[0].dtype == np.float32
         assert list(group) == [2, 4, 1, 7], "LightGBM takes no empty group"
         np.testing.assert_array_equal(label, table.label)
+
+
+def test_several_tables_are_learned_from_as_one():
+    is_first = np.arange(TRAIN.n_groups) < TRAIN.n_groups // 3
+    parts = [TRAIN.groups(is_first), TRAIN.groups(~is_first)]
+    fit = LambdaRank(n_trees=5).fit
+    assert fit(parts, NAMES, n_threads=1).text == fit(TRAIN, NAMES, n_threads=1).text
 
 
 def test_trap_lightgbm_groups_without_rows_change_nothing():

@@ -1,0 +1,303 @@
+"""Items similar by what they are: they are found from the day they enter the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+
+from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
+from features.decay import Length, decay_weights, length_ticks
+from features.errors import ConfigError
+from features.history import History
+from ranker.candidates import words
+from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.vectors import VectorGenerator
+from ranker.topk import top_rows
+
+_BLOCK = 128  # users whose scores of all items stand in memory at a time
+
+
+@dataclass(kw_only=True)
+class TextSimilarity(Generator):
+    """Cosine similarity of words weighted by TF-IDF between the user's items and all items.
+
+    Text counts by its words; tags, genres and other lists by their values. Users may stand beside
+    the words, so that items are similar by content and by who took them: each item's row is
+    ``[words, interactions_weight * users]``, both parts in TF-IDF and of length one (the hybrid
+    item-kNN of Ferrari Dacrema, Cremonesi, Jannach: Are we really making much progress?, RecSys
+    2019, without a limit of neighbours). Items without events are found by their words.
+
+    Parameters
+    ----------
+    columns : sequence of str, optional
+        Columns of the item table. Default: all texts, lists of values and categories.
+    interactions_weight : float
+        How much who took an item counts beside what it is; 0 = not at all.
+    factors : int, optional
+        Reduce the rows to so many dimensions by a truncated SVD (latent semantic analysis,
+        Deerwester et al. 1990). Default: no reduction, which is exact and has no embeddings.
+    half_life : str, int or float
+        Age at which a user's event counts half when he is served. As a share of the log: a float.
+    random_state : int, optional
+        Of the SVD. Default: 0, or what the engine derives from its own.
+    """
+
+    columns: Sequence[str] | None = None
+    interactions_weight: float = 0.0
+    factors: int | None = None
+    half_life: Length = 1 / 6
+    random_state: int | None = None
+
+    learned: ClassVar[tuple[str, ...]] = (
+        *("data_", "indices_", "indptr_", "n_columns_", "half_life_ticks_", "vectors_"),
+    )
+
+    def __post_init__(self) -> None:
+        """JSON knows no tuples."""
+        self.columns = None if self.columns is None else tuple(self.columns)
+
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        if self.interactions_weight < 0:
+            raise ConfigError(
+                f"interactions_weight={self.interactions_weight} is negative; expected 0 or more"
+            )
+        table = words.need_items(self, items)
+        chosen = words.word_columns(table, self.columns)
+        parts = [_word_counts(table[name]) for name in chosen]
+        content = _tfidf(sparse.hstack(parts, format="csr"))
+        words.report_unknown(self, np.diff(content.indptr) > 0, f"words in {', '.join(chosen)}")
+        matrix = content
+        if self.interactions_weight:
+            takers = history.matrix().T.tocsr()
+            takers.data = np.ones_like(takers.data)
+            takers = _tfidf(takers) * np.float32(self.interactions_weight)
+            matrix = _unit_rows(sparse.hstack((content, takers), format="csr"))
+        matrix.sort_indices()
+        self.data_: Float32Array = matrix.data.astype(np.float32)
+        self.indices_: AnyArray = matrix.indices
+        self.indptr_: AnyArray = matrix.indptr
+        self.n_columns_: AnyArray = np.array(matrix.shape[1])
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
+        self.vectors_: Float32Array = self._reduce(matrix)
+
+    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
+        """The largest positive mean cosines; nothing for users none of whose items has words."""
+        self._get("vectors_")
+        matrix, shares = self._matrix(), _shares(history, float(self.half_life_ticks_))
+        transposed, found = matrix.T.tocsr(), Retrieved.empty(history.n_users, n)
+        reduced = self.user_vectors(history)
+        for start in range(0, history.n_users, _BLOCK):
+            rows = slice(start, min(start + _BLOCK, history.n_users))
+            if reduced is None:
+                scores = (shares[rows] @ matrix @ transposed).toarray()
+            else:
+                scores = _by_vectors(reduced[rows], self.vectors_)
+            scores[scores <= 0.0] = np.nan
+            if exclude_seen:
+                own = history.rows(rows.start, rows.stop)
+                scores[own.user, own.item] = np.nan
+            borders = np.arange(len(scores) + 1) * scores.shape[1]
+            found.item[rows], found.score[rows] = top_rows(scores.ravel(), borders, n)
+        return found
+
+    @property
+    def item_vectors(self) -> Float32Array | None:
+        """Reduced rows, float32 [n_items, factors], or None without reduction."""
+        vectors: Float32Array = self._get("vectors_")
+        return None if self.factors is None else vectors
+
+    def user_vectors(self, history: History) -> Float32Array | None:
+        """Recency-weighted means of the users' items, or None without reduction."""
+        vectors: Float32Array = self._get("vectors_")
+        if self.factors is None:
+            return None
+        shares = _shares(history, float(self.half_life_ticks_))
+        mean: AnyArray = shares.astype(np.float64) @ vectors.astype(np.float64)
+        return mean.astype(np.float32)
+
+    def _matrix(self) -> sparse.csr_matrix:
+        shape = (len(self.indptr_) - 1, int(self.n_columns_))
+        return sparse.csr_matrix((self.data_, self.indices_, self.indptr_), shape=shape)
+
+    def _reduce(self, matrix: sparse.csr_matrix) -> Float32Array:
+        if self.factors is None:
+            return np.zeros((matrix.shape[0], 0), np.float32)
+        vectors = np.zeros((matrix.shape[0], self.factors), np.float32)
+        n = min(self.factors, min(matrix.shape) - 1)
+        if n > 0 and matrix.nnz:
+            svd = TruncatedSVD(n, random_state=self.random_state or 0)
+            vectors[:, :n] = svd.fit_transform(matrix)
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
+        return vectors
+
+
+@dataclass(kw_only=True)
+class EmbeddingSimilarity(VectorGenerator):
+    """Cosine similarity of ready-made item embeddings, such as those of a language model.
+
+    Rows with null, NaN, infinity or nothing but zeros are reported, and their items not proposed.
+
+    Parameters
+    ----------
+    column : str, optional
+        Array or List of floats in the item table. Default: the first such column.
+    centre : bool
+        Take the mean embedding off, so that what all items share makes none similar.
+    half_life : str, int or float
+        Age at which a user's event counts half when he is served. As a share of the log: a float.
+    """
+
+    column: str | None = None
+    centre: bool = False
+    half_life: Length = 1 / 6
+
+    learned: ClassVar[tuple[str, ...]] = ("n_items_", "item_", "vectors_", "half_life_ticks_")
+
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        table = words.need_items(self, items)
+        name = vector_column(table, self.column)
+        vectors, is_usable = ready_made(table[name])
+        if self.centre and is_usable.any():
+            vectors[is_usable] -= vectors[is_usable].mean(axis=0)
+            is_usable &= vectors.any(axis=1)
+        words.report_unknown(self, is_usable, f"finite embedding other than zero in {name}")
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
+        self.n_items_: AnyArray = np.array(len(vectors))
+        self.item_: Int32Array = np.flatnonzero(is_usable).astype(np.int32)
+        kept = vectors[self.item_]
+        self.vectors_: Float32Array = kept / np.linalg.norm(kept, axis=1, keepdims=True)
+
+    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
+        """The largest mean cosines; nothing for users none of whose items has content."""
+        vectors = self.user_vectors(history)
+        found = self._nearest(vectors, history, n, exclude_seen=exclude_seen)
+        is_unknown = ~vectors.any(axis=1)
+        found.item[is_unknown], found.score[is_unknown] = -1, np.nan
+        return found
+
+    @property
+    def item_vectors(self) -> Float32Array:
+        """Item embeddings, float32 [n_items, n]; zeros for items without content."""
+        kept: Float32Array = self._get("vectors_")
+        vectors = np.zeros((int(self.n_items_), kept.shape[1]), np.float32)
+        vectors[self.item_] = kept
+        return vectors
+
+    def user_vectors(self, history: History) -> Float32Array:
+        """Recency-weighted means of the users' items, float32 [n_users, n]."""
+        kept: Float32Array = self._get("vectors_")
+        if history.memo.get(id(self), (None,))[0] is not kept:
+            weights = _shares(history, float(self.half_life_ticks_))
+            mean = weights[:, self.item_].astype(np.float64) @ kept.astype(np.float64)
+            history.memo[id(self)] = kept, mean.astype(np.float32)
+        vectors: Float32Array = history.memo[id(self)][1]
+        return vectors
+
+
+def vector_column(table: pl.DataFrame, column: str | None) -> str:
+    """The column of embeddings: the one named, or the first that there is.
+
+    Raises
+    ------
+    ConfigError
+        If it does not exist or holds no numbers, or if there is none.
+    """
+    if column is not None:
+        words.check_columns(table, [column])
+        if not is_vector(table.schema[column]):
+            raise ConfigError(
+                f"{column} is {table.schema[column]}; expected an Array or List of numbers"
+            )
+        return column
+    for name, dtype in table.schema.items():
+        if is_vector(dtype) and dtype.inner.is_float():  # type: ignore[attr-defined]
+            return name
+    raise ConfigError(f"no column of items holds embeddings; {words.listing(table)}")
+
+
+def is_vector(dtype: pl.DataType) -> bool:
+    """Whether the values are flat rows of numbers."""
+    return (
+        isinstance(dtype, pl.List | pl.Array)
+        and isinstance(dtype.inner, pl.DataType)
+        and dtype.inner.is_numeric()
+    )
+
+
+def ready_made(column: pl.Series) -> tuple[Float32Array, BoolArray]:
+    """Embeddings as a matrix, and which of them can be used.
+
+    Parameters
+    ----------
+    column : Series
+        Array or List of numbers.
+
+    Returns
+    -------
+    vectors : float32 array [n_rows, n]
+        Of the commonest length; zeros where they cannot be used.
+    is_usable : bool array [n_rows]
+        The length is the commonest, all numbers are finite and one of them is not zero.
+    """
+    lists = column.cast(pl.List(pl.Float32))
+    lengths = lists.list.len().fill_null(0)
+    known = lengths.filter(lengths > 0)
+    width = int(known.mode().max()) if len(known) else 0  # type: ignore[arg-type]
+    is_usable = (lengths == width).to_numpy().copy() & (width > 0)
+    vectors = np.zeros((len(column), width), np.float32)
+    if is_usable.any():
+        flat = lists.filter(pl.Series(is_usable)).explode().cast(pl.Float32)
+        vectors[is_usable] = flat.to_numpy().reshape(-1, width)
+    is_usable &= np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+    vectors[~is_usable] = 0.0
+    return vectors, is_usable
+
+
+def _shares(history: History, half_life: float) -> sparse.csr_matrix:
+    """Users by items: what share of the user's events, weighted by recency, an item has."""
+    matrix = history.matrix(decay_weights(history, half_life))
+    total = np.asarray(matrix.sum(axis=1), np.float32).ravel()
+    matrix.data /= np.repeat(total, np.diff(matrix.indptr))
+    return matrix
+
+
+def _word_counts(column: pl.Series) -> sparse.csr_matrix:
+    row, word = words.cells(words.words(column))
+    vocabulary = word.unique().sort()
+    place = words.number(word, vocabulary)
+    ones = np.ones(len(row), np.float32)
+    return sparse.csr_matrix((ones, (row, place)), shape=(len(column), len(vocabulary)))
+
+
+def _tfidf(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """``(1 + log tf) * (1 + log((1 + n) / (1 + df)))``, rows of length one."""
+    n, df = counts.shape[0], np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = 1.0 + np.log((1.0 + n) / (1.0 + df))
+    weighted = counts.copy()
+    weighted.data = ((1.0 + np.log(counts.data)) * idf[counts.indices]).astype(np.float32)
+    return _unit_rows(weighted)
+
+
+def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    matrix.data = (matrix.data / np.repeat(norms, np.diff(matrix.indptr))).astype(np.float32)
+    return matrix
+
+
+def _by_vectors(users: Float32Array, items: Float32Array) -> Float32Array:
+    """Inner products; by blocks of one height, whose rounding is the same for everybody."""
+    block = np.zeros((_BLOCK, users.shape[1]), np.float32)
+    block[: len(users)] = users
+    scores: Float32Array = (block @ items.T)[: len(users)]
+    return scores

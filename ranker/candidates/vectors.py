@@ -1,0 +1,113 @@
+"""Generators that score by the inner product of a user's and an item's vector."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from features.arrays import AnyArray, Float32Array
+from features.history import History
+from ranker.border import FrameLike
+from ranker.candidates.approximate import Approximate, ItemGraph
+from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.retrieval import top_by_vectors
+
+logger = logging.getLogger(__name__)
+
+_N_SAMPLED = 256  # users on whom the graph is compared with the exact search
+_DEPTH = 100
+
+
+@dataclass(kw_only=True)
+class VectorGenerator(Generator):
+    """Base of the generators whose score is an inner product.
+
+    ``_learn`` of a subclass sets ``vectors_``, float32 [n_vectors, n_factors], and ``item_``, the
+    item row number of each, int32 and ascending.
+
+    Parameters
+    ----------
+    approximate : Approximate, optional
+        Search a large catalogue by a graph. Default: always exactly.
+
+    Attributes
+    ----------
+    graph_recall_ : float or None
+        Share of the exact search's best 100 that the graph finds, over a sample of the users;
+        None where the search is exact.
+    """
+
+    approximate: Approximate | None = None
+
+    def fit(
+        self,
+        interactions: History | FrameLike,
+        *,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
+    ) -> Self:
+        """See :meth:`Generator.fit`; builds the graph too, where one is wanted."""
+        self._graph: ItemGraph | None = None
+        self.graph_recall_: float | None = None
+        super().fit(interactions, items=items, users=users)
+        vectors: Float32Array = self._get("vectors_")
+        if self.approximate is not None and len(vectors) > self.approximate.above:
+            history = interactions if isinstance(interactions, History) else self._known().history
+            self._graph = ItemGraph.build(vectors, self.approximate)
+            self.graph_recall_ = self._measure_recall(history)
+        return self
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Everything learned, the graph included."""
+        arrays = super().arrays()
+        if self._graph is None or self.graph_recall_ is None:
+            return arrays
+        return arrays | {"graph": self._graph.array(), "recall": np.array(self.graph_recall_)}
+
+    def restore(self, arrays: dict[str, AnyArray]) -> Self:
+        """Take over what :meth:`arrays` gave."""
+        super().restore(arrays)
+        self._graph, self.graph_recall_ = None, None
+        if "graph" in arrays and self.approximate is not None:
+            n_factors = self._get("vectors_").shape[1]
+            self._graph = ItemGraph.restore(arrays["graph"], n_factors, self.approximate)
+            self.graph_recall_ = float(arrays["recall"])
+        return self
+
+    def _nearest(
+        self, vectors: Float32Array, history: History, n: int, *, exclude_seen: bool
+    ) -> Retrieved:
+        """The largest inner products with users' vectors; nothing for users without events."""
+        return top_by_vectors(
+            vectors,
+            self._get("vectors_"),
+            self._get("item_"),
+            history,
+            n,
+            exclude_seen=exclude_seen,
+            graph=getattr(self, "_graph", None),  # none while it is being learned
+        )
+
+    def _measure_recall(self, history: History) -> float | None:
+        active = np.flatnonzero(history.lengths)
+        chosen = np.linspace(0, len(active) - 1, min(_N_SAMPLED, len(active))).astype(int)
+        sample = history.select(history.users.decode(active[chosen]))
+        vectors = self.user_vectors(sample)
+        if vectors is None or not sample.n_users:
+            return None
+        learned = self._get("vectors_"), self._get("item_")
+        both = [
+            top_by_vectors(vectors, *learned, sample, _DEPTH, exclude_seen=True, graph=graph)
+            for graph in (self._graph, None)
+        ]
+        found, exact = ([row[row >= 0] for row in one.item] for one in both)
+        n_found = sum(np.isin(*rows).sum() for rows in zip(exact, found, strict=True))
+        recall = float(n_found / max(sum(map(len, exact)), 1))
+        logger.info(
+            "%s: a graph of %d items finds %.3f of the exact best %d, by %d users",
+            *(type(self).__name__, len(learned[0]), recall, _DEPTH, sample.n_users),
+        )
+        return recall

@@ -1,0 +1,86 @@
+"""Warm and cold items in one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from torch import nn
+
+from features.arrays import BoolArray
+from features.errors import ConfigError
+from ranker.candidates import words
+from ranker.neural.content_model import ContentModel
+from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
+from ranker.neural.item_features import Features, read_features
+
+
+@dataclass(kw_only=True)
+class Hybrid(ContentModel):
+    """An item is its collaborative embedding plus what a network makes of its content.
+
+    In the training the embedding of some items is passed over in each step, and an item without
+    events is encoded like those: by its content alone (Volkovs, Yu, Poutanen: DropoutNet:
+    addressing cold start in recommender systems, NIPS 2017; there the collaborative part is
+    fitted beforehand, here together with the rest).
+
+    Parameters
+    ----------
+    columns : sequence of str, optional
+        Columns of the item table. Default: all whose values can be used. With none, ``()``, the
+        ids are alone, and items without events are not proposed.
+    encoder : "bag", "cnn" or "gru"
+        How texts are read, see :class:`ranker.neural.text.TextContent`.
+    id_dropout : float
+        Share of the items whose embedding is passed over in a step; 0 = items without events
+        learn nothing of what is asked of them, 1 = content alone.
+    max_words, max_vocabulary : int
+        Words read of an item in a column, and different ones in it.
+    """
+
+    columns: Sequence[str] | None = None
+    encoder: TextEncoder = "bag"
+    id_dropout: float = 0.5
+    max_words: int = 32
+    max_vocabulary: int = 30_000
+
+    def __post_init__(self) -> None:
+        """JSON knows no tuples."""
+        self.columns = None if self.columns is None else tuple(self.columns)
+
+    def _uses_ids(self) -> bool:
+        return self.id_dropout < 1.0
+
+    def _text(self) -> TextEncoder:
+        return self.encoder
+
+    def _read(
+        self,
+        items: pl.DataFrame | None,
+        users: pl.DataFrame | None,
+        is_taught: BoolArray,
+        knows_user: BoolArray,
+    ) -> tuple[Features, Features]:
+        if not 0 <= self.id_dropout <= 1:
+            raise ConfigError(f"id_dropout={self.id_dropout} is no share between 0 and 1")
+        table = words.need_items(self, items)
+        found = read_features(
+            table,
+            self.columns,
+            is_taught,
+            max_words=self.max_words,
+            max_vocabulary=self.max_vocabulary,
+        )
+        if not found and self.columns != ():
+            raise ConfigError(f"no column of items can be used; {words.listing(table)}")
+        return found, ()
+
+    def _items_network(self) -> nn.Module:
+        encoder = ItemEncoder(
+            self._features(self.item_features_),
+            self.has_id_ if self._uses_ids() else None,
+            self.factors,
+            id_dropout=self.id_dropout,
+        )
+        return Remembered(encoder, int(self.n_items_))

@@ -1,0 +1,178 @@
+"""Networks over content: who is served with what, and tables in a bad state."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.errors import ConfigError
+from ranker.components import from_json, to_json
+from ranker.neural import Hybrid, ImageContent, TextContent, TwoTower
+
+BRIEF = {"factors": 8, "epochs": 2, "n_negatives": 8, "random_state": 0}
+KINDS = ("dog", "cat")
+
+
+def world(n_users=60, n_items=40, seed=0):
+    """Every user takes dogs or cats, as an attribute says; items 30 and above nobody takes."""
+    rng = np.random.default_rng(seed)
+    items = pl.DataFrame(
+        {
+            "item_id": range(n_items),
+            "title": [f"{KINDS[i % 2]} toy" for i in range(n_items)],
+        }
+    )
+    users = pl.DataFrame(
+        {"user_id": range(n_users + 4), "likes": [KINDS[u % 2] for u in range(n_users + 4)]}
+    )
+    log = pl.DataFrame(
+        [
+            {"user_id": u, "item_id": int(i) * 2 + u % 2, "timestamp": t}
+            for u in range(n_users)
+            for t, i in enumerate(rng.choice(15, 6, replace=False))
+        ]
+    )
+    return log, items, users
+
+
+@pytest.mark.parametrize("encoder", ["cnn", "gru", "bag"])
+def test_new_items_come_by_their_words(encoder):
+    log, items, _ = world()
+    model = TextContent(encoder=encoder, **{**BRIEF, "epochs": 8}).fit(log, items=items)
+    lists = model.recommend(k=10).filter(pl.col("item_id") >= 30)
+    assert lists.height
+    assert (lists["item_id"] % 2 == lists["user_id"] % 2).all()
+
+
+def test_users_without_events_are_served_by_their_attributes():
+    log, items, users = world(n_users=400)
+    model = TwoTower(**{**BRIEF, "epochs": 10, "batch_size": 32, "learning_rate": 5e-3})
+    model.fit(log, items=items, users=users)
+    silent = [400, 401, 402, 403]
+    lists = model.recommend(silent, k=5)
+    assert lists.height == 20
+    assert (lists["item_id"] % 2 == lists["user_id"] % 2).mean() > 0.9
+    assert model.recommend([10_000], k=5).height == 0, "a stranger without attributes"
+    # Whoever is asked for along with them, and after a restart.
+    alone = model.recommend([402], k=5)
+    assert alone.equals(lists.filter(pl.col("user_id") == 402))
+    again = TwoTower(**model.parameters()).restore(model.arrays())
+    history = model._border.history
+    expected = model.retrieve(history, 7, exclude_seen=True)
+    found = again.retrieve(history, 7, exclude_seen=True)
+    np.testing.assert_array_equal(found.item, expected.item)
+    np.testing.assert_array_equal(found.score, expected.score)
+
+
+def test_two_towers_without_tables_know_ids_alone():
+    log, _, _ = world()
+    model = TwoTower(**BRIEF).fit(log)
+    assert model.recommend(k=3)["user_id"].n_unique() == 60
+
+
+def test_the_collaborative_part_alone_does_not_propose_new_items():
+    log, items, _ = world()
+    model = Hybrid(columns=(), **BRIEF).fit(log, items=items)
+    assert model.recommend(k=40, exclude_seen=False)["item_id"].max() < 30
+
+
+def test_text_of_items_that_were_taken_may_be_missing():
+    log, items, _ = world()
+    blank = items.with_columns(
+        pl.when(pl.col("item_id") >= 4).then("title").alias("title"),
+    )
+    lists = TextContent(**BRIEF).fit(log, items=blank).recommend(k=40, exclude_seen=False)
+    assert lists["item_id"].min() == 4
+    hybrid = Hybrid(**BRIEF).fit(log, items=blank).recommend(k=40, exclude_seen=False)
+    assert hybrid["item_id"].min() == 0, "an id speaks for itself"
+
+
+@pytest.mark.parametrize("text", [None, "", "😀"])
+@pytest.mark.parametrize("cls", [TextContent, Hybrid, TwoTower])
+def test_ten_thousand_items_without_telling_text(cls, text, caplog):
+    log, _, _ = world()
+    n = 10_000
+    items = pl.DataFrame({"item_id": range(n), "title": pl.Series([text] * n, dtype=pl.String)})
+    name = "item_columns" if cls is TwoTower else "columns"
+    with caplog.at_level(logging.WARNING):
+        model = cls(**{name: ["title"]}, **BRIEF).fit(log, items=items)
+    lists = model.recommend(k=3)
+    assert np.isfinite(lists["score"].to_numpy()).all()
+    if cls is TextContent and text != "😀":
+        assert lists.height == 0
+        assert "10000 of 10000 items have no known words in title" in caplog.text
+
+
+def test_images_in_a_bad_state(tmp_path, caplog):
+    image = pytest.importorskip("PIL.Image")
+    log, items, _ = world()
+    paths = []
+    for item in range(items.height):
+        path = tmp_path / f"{item}.png"
+        image.new("RGB", (12, 12), (255 * (item % 2), 0, 40)).save(path)
+        paths.append(str(path))
+    (tmp_path / "3.png").write_bytes(b"\x89PNG broken")
+    (tmp_path / "35.png").unlink()
+    paths[7] = None
+    items = items.with_columns(pl.Series("picture", paths))
+    with caplog.at_level(logging.WARNING):
+        model = ImageContent(column="picture", size=8, **BRIEF).fit(log, items=items)
+    assert "of 40 images 1 are missing and 2 cannot be used" in caplog.text
+    proposed = set(model.recommend(k=40, exclude_seen=False)["item_id"])
+    assert proposed == set(range(40)) - {3, 7, 35}
+
+
+@pytest.mark.parametrize("shape", [None, (2, 3)])
+def test_embeddings_with_holes(shape, caplog):
+    log, items, _ = world()
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((40, 6))
+    vectors[5, 2] = np.nan
+    items = items.with_columns(pl.Series("vector", vectors.tolist()))
+    with caplog.at_level(logging.WARNING):
+        model = ImageContent(shape=shape, **BRIEF).fit(log, items=items)
+    assert "1" in caplog.text
+    proposed = set(model.recommend(k=40, exclude_seen=False)["item_id"])
+    assert proposed == set(range(40)) - {5}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TextContent(encoder="lstm"), "encoder='lstm' is not known"),
+        (lambda: TextContent(columns=["titel"]), "no column 'titel'; there are title"),
+        (lambda: TextContent(half_life=0), "half_life=0"),
+        (ImageContent, "no column of items holds arrays; name the one"),
+        (lambda: ImageContent(column="x"), "no column 'x'"),
+        (lambda: ImageContent(column="title", shape=(8,)), r"shape=\(8,\) is no height"),
+        (lambda: Hybrid(id_dropout=2.0), "id_dropout=2.0 is no share"),
+        (lambda: Hybrid(columns=["size"]), "no column 'size'"),
+    ],
+)
+def test_bad_parameters(make, message):
+    log, items, _ = world()
+    with pytest.raises(ConfigError, match=message):
+        make().fit(log, items=items)
+
+
+@pytest.mark.parametrize("cls", [TextContent, ImageContent, Hybrid])
+def test_items_are_needed(cls):
+    with pytest.raises(ConfigError, match=r"fit\(interactions, items=items\)"):
+        cls(**BRIEF).fit(world()[0])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        TextContent(columns=["title"]),
+        ImageContent(shape=[8, 8]),
+        Hybrid(columns=["title"]),
+        TwoTower(item_columns=["title"], user_columns=["age"]),
+    ],
+)
+def test_parameters_as_json_and_back(model):
+    assert from_json(json.loads(json.dumps(to_json(model)))) == model

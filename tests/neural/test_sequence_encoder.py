@@ -1,0 +1,211 @@
+"""Sequence models learn the order of events, and look at nothing that comes later."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from features.errors import ConfigError, ModelFormatError
+from features.history import History
+from ranker.neural import SequenceEncoder
+from ranker.neural.sequences import latest, read
+from tests.logs import history_from, history_of, make_log
+
+N_ITEMS = 60
+TINY = {"factors": 16, "max_length": 12, "epochs": 2, "random_state": 0}
+
+
+@functools.cache
+def chain() -> History:
+    """Users who nearly always go on to the one successor of an item; all items equally popular."""
+    rng = np.random.default_rng(0)
+    successor = rng.permutation(N_ITEMS)
+    users = []
+    for _ in range(400):
+        row = [int(rng.integers(N_ITEMS))]
+        while len(row) < 13:
+            item = successor[row[-1]] if rng.random() < 0.9 else rng.integers(N_ITEMS)
+            row.append(int(item))
+        users.append(row)
+    return history_from(users, N_ITEMS, time=[list(range(13))] * len(users))
+
+
+def share_found(generator: SequenceEncoder, history: History, k: int) -> float:
+    """How often the successor of the last item is among the first ``k``."""
+    successor = np.random.default_rng(0).permutation(N_ITEMS)
+    found = generator.retrieve(history, k, exclude_seen=False)
+    wanted = successor[history.item[history.indptr[1:] - 1]]
+    return float((found.item == wanted[:, None]).any(1).mean())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"architecture": "gru", "n_layers": 1},
+        {"loss": "sampled", "n_negatives": 16},
+        {"loss": "bpr", "n_negatives": 8},
+        {"loss": "mse", "n_negatives": 8},
+        {"temperature": 0.1},
+        {"time_gaps": True},
+    ],
+    ids=lambda parameters: "-".join(map(str, parameters.values())) or "attention",
+)
+def test_a_planted_chain_is_learned(parameters):
+    fixed = {"factors": 32, "max_length": 12, "epochs": 25, "batch_size": 64}
+    generator = SequenceEncoder(**fixed, learning_rate=5e-3, dropout=0.1, **parameters)
+    generator.fit(chain())
+    # By chance, and by popularity: 1 in 60.
+    assert share_found(generator, chain(), 1) > 0.5
+
+
+def hidden(generator: SequenceEncoder, history: History) -> torch.Tensor:
+    start, stop = latest(history, generator.max_length)
+    users = np.arange(history.n_users)
+    sequences = read(history, users, start, stop, generator.max_length)
+    # Places count from the last event: one size for all, so that only the events differ.
+    batch = generator._batch(sequences, history)
+    with torch.inference_mode():
+        return generator.network_.user_vectors(generator.network_.items(batch.item), batch)
+
+
+@pytest.mark.parametrize("architecture", ["attention", "gru"])
+@pytest.mark.parametrize("time_gaps", [False, True])
+def test_a_later_event_changes_no_earlier_state(architecture, time_gaps):
+    generator = SequenceEncoder(**TINY, architecture=architecture, time_gaps=time_gaps)
+    generator.fit(chain())
+    history = chain().rows(0, 8)
+    item, time = history.item.copy(), history.time.copy()
+    changed = history.indptr[:-1] + 9  # the ninth of the twelve events that are read
+    item[changed] = (item[changed] + 1) % N_ITEMS
+    time[changed] += 1000
+    other = dataclasses.replace(history, item=item, time=time)
+    before, after = hidden(generator, history), hidden(generator, other)
+    torch.testing.assert_close(before[:, :8], after[:, :8], rtol=0, atol=1e-6)
+    assert ((before[:, 8:] - after[:, 8:]).abs().amax(-1) > 1e-4).all()
+
+
+@pytest.mark.parametrize("architecture", ["attention", "gru"])
+def test_time_gaps_are_read_only_where_asked_for(architecture):
+    history = chain().rows(0, 8)
+    slower = dataclasses.replace(history, time=history.time * 1000)
+    for time_gaps in (False, True):
+        generator = SequenceEncoder(**TINY, architecture=architecture, time_gaps=time_gaps)
+        generator.fit(chain())
+        same = torch.equal(hidden(generator, history), hidden(generator, slower))
+        assert same != time_gaps
+
+
+@pytest.mark.parametrize("parameters", [{}, {"architecture": "gru"}, {"loss": "bpr"}])
+def test_trap_threads_change_no_weight(parameters):
+    if parameters:
+        parameters = parameters | {"n_negatives": 8}
+    history = history_of(make_log("shared", n_users=300, n_items=200, n_events=6_000))
+    n_threads, arrays = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            generator = SequenceEncoder(epochs=2, max_length=30, random_state=0, **parameters)
+            arrays.append(generator.fit(history).arrays())
+    finally:
+        torch.set_num_threads(n_threads)
+    for name, array in arrays[0].items():
+        np.testing.assert_array_equal(array, arrays[1][name], err_msg=name)
+
+
+def test_seeds_differ_and_an_unbroken_fit_equals_a_resumed_one(tmp_path):
+    first = SequenceEncoder(**TINY).fit(chain())
+    other = SequenceEncoder(**(TINY | {"random_state": 1})).fit(chain())
+    assert not np.array_equal(first.vectors_, other.vectors_)
+    kept = [SequenceEncoder(**TINY, checkpoints=str(tmp_path)).fit(chain()) for _ in range(2)]
+    for generator in kept:
+        np.testing.assert_array_equal(generator.vectors_, first.vectors_)
+    assert len(list(tmp_path.iterdir())) == 1
+    # Another log or other parameters never go on from there.
+    SequenceEncoder(**TINY, checkpoints=str(tmp_path)).fit(chain().rows(0, 300))
+    SequenceEncoder(**TINY, dropout=0.4, checkpoints=str(tmp_path)).fit(chain())
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_alone_on_a_frame():
+    log = make_log("datetime")
+    generator = SequenceEncoder(**TINY).fit(log)
+    lists = generator.recommend(k=4)
+    assert lists.columns == ["user_id", "item_id", "rank", "score"]
+    assert lists["user_id"].n_unique() == 40
+    seen = lists.join(log, on=["user_id", "item_id"])
+    assert seen.is_empty()
+    session = log.filter(pl.col("user_id") == "u003").with_columns(user_id=pl.lit("guest"))
+    guest = generator.recommend(histories=session, k=4)
+    known = generator.recommend(["u003"], k=4)
+    assert guest.drop("user_id").equals(known.drop("user_id"))
+
+
+def test_a_longer_past_than_is_read_changes_nothing():
+    generator = SequenceEncoder(**TINY).fit(chain())
+    history = chain().rows(0, 1)
+    rows = history.item.tolist()
+    items = [rows, [*range(20), *rows[-12:]]]
+    both = history_from(items, N_ITEMS, time=[list(range(len(row))) for row in items])
+    vectors = generator.user_vectors(both)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"architecture": "lstm"}, "architecture='lstm' is not known; expected 'attention' or"),
+        ({"factors": 10, "n_heads": 4}, "factors=10 cannot be parted among n_heads=4"),
+        ({"loss": "hinge"}, "loss='hinge' is not known; expected 'softmax', 'sampled'"),
+        ({"temperature": 0.0}, "temperature=0.0 must be above 0"),
+        ({"averaging": 1.0}, "averaging=1.0 must be at least 0 and below 1"),
+        ({"dropout": 1.0}, r"dropout=1.0 must be at least 0 and below 1"),
+        ({"max_length": 0}, "max_length=0 must be at least 1"),
+        ({"n_layers": 0}, "n_layers=0 must be at least 1"),
+        ({"batch_size": 0}, "batch_size=0 must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
+        ({"loss": "sampled", "n_negatives": 0}, "n_negatives=0 must be at least 1"),
+    ],
+)
+def test_parameters_out_of_range(parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        SequenceEncoder(**parameters).fit(chain())
+
+
+def test_weights_of_another_shape_are_refused():
+    arrays = SequenceEncoder(**TINY).fit(chain()).arrays()
+    other = SequenceEncoder(**(TINY | {"factors": 8}))
+    with pytest.raises(ModelFormatError, match="weights of SequenceEncoder do not fit"):
+        other.restore(arrays)
+
+
+BLOCKED = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "{library}":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+import ranker
+try:
+    import ranker.neural
+except ranker.MissingExtraError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_without_torch_the_error_names_the_command(library):
+    command = [sys.executable, "-c", BLOCKED.format(library=library)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert library in done.stdout
+    assert "pip install 'twostage-ranker[neural]'" in done.stdout
