@@ -93,5 +93,5 @@ class Ridge:
             right += weight * (rest - self.gram[-2, :-1] + x.T @ offsets)
         strength = self.regularization * len(places) * (1 + self.n_negatives)
         left[np.diag_indices(len(left))] += max(strength, 1e-6)
-        solved: Float64Array = np.linalg.solve(left, right)
+        solved: Float64Array = np.asarray(np.linalg.solve(left, right), np.float64)
         return solved

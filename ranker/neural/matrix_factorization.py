@@ -229,7 +229,8 @@ class _Lesson:
         # The user takes part in each example.
         cost = u.square().sum(1) + bias[0][:, 0].square()
         cost = cost.mean() + (v.square().sum(2) + bias[1].square()).mean()
-        return self._form(scores, batch) + self.model.regularization * cost
+        out: torch.Tensor = self._form(scores, batch) + self.model.regularization * cost
+        return out
 
     def _form(self, scores: torch.Tensor, batch: PairBatch) -> torch.Tensor:
         positive, negative = scores[:, 0], scores[:, 1:]
@@ -259,7 +260,8 @@ class _Lesson:
         one = torch.ones_like(u[:, :1])
         cost = u.square().sum(1).mean() + v[place].square().sum(1).mean()
         entropy = losses.cross_entropy(torch.cat((u, one), dim=1), v, place, log_q)
-        return entropy + self.model.regularization * cost
+        out: torch.Tensor = entropy + self.model.regularization * cost
+        return out
 
     @torch.inference_mode()
     def validate(self) -> float:
