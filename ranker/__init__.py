@@ -24,13 +24,17 @@ from features.errors import (
 )
 from ranker.candidates import (
     ALS,
+    BPR,
+    EASE,
     Approximate,
+    CategoryPopularity,
     CoVisitation,
     EmbeddingSimilarity,
     Generator,
     ItemKNN,
     OwnHistory,
     Popularity,
+    SegmentPopularity,
     TextSimilarity,
 )
 from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time
@@ -46,7 +50,10 @@ except PackageNotFoundError:  # a checkout that is not installed
 
 __all__ = [
     "ALS",
+    "BPR",
+    "EASE",
     "Approximate",
+    "CategoryPopularity",
     "CoVisitation",
     "ConfigError",
     "EmbeddingSimilarity",
@@ -64,6 +71,7 @@ __all__ = [
     "RandomHoldout",
     "RankerError",
     "SchemaError",
+    "SegmentPopularity",
     "TextSimilarity",
     "TwoStageRecommender",
     "__version__",

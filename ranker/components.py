@@ -17,16 +17,20 @@ from features.stage import FeatureStage
 from features.user import UserActivity
 from ranker.candidates.als import ALS
 from ranker.candidates.approximate import Approximate
+from ranker.candidates.bpr import BPR
 from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
 from ranker.rerank.lambdarank import LambdaRank
 
 _KNOWN: tuple[type, ...] = (
-    *(Approximate, ALS, CoVisitation, ItemKNN, OwnHistory, Popularity),
+    *(Approximate, ALS, BPR, CoVisitation, EASE, ItemKNN, OwnHistory, Popularity),
+    *(CategoryPopularity, SegmentPopularity),
     *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
     *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),

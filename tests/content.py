@@ -34,14 +34,33 @@ def catalogue(history: History) -> pl.DataFrame:
     )
 
 
+def people_of(history: History) -> pl.DataFrame:
+    """Attributes of every user of a history, which follow from his id."""
+    ids = history.users.values
+    numbers = [zlib.crc32(str(one).encode()) for one in ids]
+    return pl.DataFrame(
+        {
+            "user_id": ids,
+            "region": [f"region{n % 3}" for n in numbers],
+            "age": [None if n % 5 == 0 else n % 4 for n in numbers],
+        }
+    )
+
+
 def with_catalogue(cls: type[Generator]) -> Callable[..., Any]:
     """The same generator, which is handed the catalogue with every history."""
-    return _with_catalogue(cls)
+    return _with_tables(cls, people=False)
+
+
+def with_people(cls: type[Generator]) -> Callable[..., Any]:
+    """The same generator, which is handed the attributes of users with every history."""
+    return _with_tables(cls, people=True)
 
 
 @functools.cache
-def _with_catalogue(cls: type[Generator]) -> type[Generator]:
+def _with_tables(cls: type[Generator], people: bool) -> type[Generator]:
     def learn(self, history, *, items, users):
-        cls._learn(self, history, items=catalogue(history), users=None)
+        users = people_of(history) if people else None
+        cls._learn(self, history, items=catalogue(history), users=users)
 
     return type(cls.__name__, (cls,), {"_learn": learn, "__doc__": cls.__doc__})

@@ -5,16 +5,22 @@ from __future__ import annotations
 from ranker.candidates.als import ALS
 from ranker.candidates.approximate import Approximate
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.bpr import BPR
 from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 
 __all__ = [
     "ALS",
+    "BPR",
+    "EASE",
     "Approximate",
+    "CategoryPopularity",
     "CoVisitation",
     "EmbeddingSimilarity",
     "Generator",
@@ -22,6 +28,7 @@ __all__ = [
     "OwnHistory",
     "Popularity",
     "Retrieved",
+    "SegmentPopularity",
     "TextSimilarity",
     "merge",
 ]

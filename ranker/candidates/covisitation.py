@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,9 +10,10 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
+from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 from features.clock import ClockKind
 from features.decay import Length, decay_weights, length_ticks
+from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
 from ranker.candidates.base import Generator, Retrieved
@@ -34,7 +36,11 @@ class CoVisitation(Generator):
     max_events : int
         Each event is paired with at most so many events on either side.
     forward_only : bool
-        Count b after a (or together with it), but not before.
+        Count b after a (or together with it), but not before: transitions.
+    window : str, int or float, optional
+        Count only pairs of events younger than this. As a share of the log: a float.
+    events : sequence of str, optional
+        Count a pair (a, b) only where the event of b has one of these names. Default: any.
     half_life : str, int or float
         Age at which a pair counts half. As a share of the log: a float.
     recent : str, int or float
@@ -50,6 +56,8 @@ class CoVisitation(Generator):
     max_steps: int = 5
     max_events: int = 60
     forward_only: bool = False
+    window: Length | None = None
+    events: Sequence[str] | None = None
     half_life: Length = 1 / 3
     recent: Length = 1 / 24
     neighbours: int = 100
@@ -58,11 +66,15 @@ class CoVisitation(Generator):
 
     learned: ClassVar[tuple[str, ...]] = ("similarity_", "recent_ticks_")
 
+    def __post_init__(self) -> None:
+        """JSON knows no tuples."""
+        self.events = None if self.events is None else tuple(self.events)
+
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         """Count pairs; attributes are not used."""
-        weights = decay_weights(history, length_ticks(history, self.half_life))
+        weights = self._event_weights(history)
         self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
         order = np.argsort(history.item, kind="stable")
         counts = np.bincount(history.item, minlength=history.n_items)
@@ -76,6 +88,7 @@ class CoVisitation(Generator):
             history.item,
             history.time,
             weights,
+            np.where(self._is_proposed(history), weights, np.float32(0)),
             self.max_steps,
             # Without timestamps nothing is close or far: every pair of a user counts.
             history.n_events if history.clock.kind is ClockKind.NONE else self.max_events,
@@ -96,6 +109,26 @@ class CoVisitation(Generator):
         weights = decay_weights(history, float(self._get("recent_ticks_")))
         return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
 
+    def _event_weights(self, history: History) -> Float32Array:
+        weights = decay_weights(history, length_ticks(history, self.half_life))
+        if self.window is not None and history.clock.kind is not ClockKind.NONE:
+            age = np.repeat(history.now, history.lengths) - history.time
+            weights[age > length_ticks(history, self.window)] = 0.0
+        return weights
+
+    def _is_proposed(self, history: History) -> BoolArray:
+        """Whether an event's item is proposed to those who took what stands near it."""
+        if self.events is None:
+            return np.ones(history.n_events, bool)
+        names = history.facts.event_names
+        unknown = [name for name in self.events if name not in names]
+        if unknown:
+            raise ConfigError(
+                f"events {unknown} are not in the log; the names that are told apart are "
+                f"{list(names)}"
+            )
+        return np.isin(history.event, [names.index(name) for name in self.events])
+
     @property
     def similarity(self) -> sparse.csr_matrix:
         """Item-item similarities, CSR [n_items, n_items]."""
@@ -111,6 +144,7 @@ def _count_pairs(
     item: Int32Array,
     time: Int64Array,
     weight: Float32Array,
+    weight_b: Float32Array,
     max_steps: int,
     max_events: int,
     forward_only: bool,
@@ -144,7 +178,7 @@ def _count_pairs(
                     if forward_only and direction < 0 and steps > 0:
                         break
                     b = item[other]
-                    gain = min(weight[event], weight[other]) / (1.0 + steps)
+                    gain = min(weight[event], weight_b[other]) / (1.0 + steps)
                     if b == a or gain == 0.0:
                         continue
                     if total[b] == 0.0:

@@ -36,6 +36,7 @@ def top_by_vectors(
     *,
     exclude_seen: bool,
     graph: ItemGraph | None = None,
+    users: Int64Array | None = None,
 ) -> Retrieved:
     """The ``n`` items with the largest inner product, for each user with any event.
 
@@ -50,10 +51,12 @@ def top_by_vectors(
     exclude_seen : bool
     graph : ItemGraph, optional
         Of the item vectors, to search approximately.
+    users : int64 array, optional
+        Rows of the users to serve, ascending. Default: those with events.
     """
     found = Retrieved.empty(history.n_users, n)
     depth = min(n, len(item_rows))
-    users = np.flatnonzero(history.lengths)
+    users = np.flatnonzero(history.lengths) if users is None else users
     if not depth:
         return found
     if graph is not None:

@@ -15,12 +15,12 @@ from torch import nn
 from features.arrays import AnyArray, Float32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
+from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
 from ranker.neural.fold_in import Ridge
 from ranker.neural.inner_product import InnerProduct
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import train
-from ranker.neural.user_keys import find_rows, known_keys
 
 _MAX_VALIDATION_USERS = 2_000
 _LOSSES = ("mse", "softmax", "sampled", "bpr", "bce")

@@ -18,11 +18,11 @@ from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.predictor import RatingPredictor
+from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
 from ranker.neural.generator import INFERENCE, NeuralGenerator
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import Schedule, train
-from ranker.neural.user_keys import find_rows, known_keys
 
 Architecture: TypeAlias = Literal["gmf", "mlp", "neumf"]
 

@@ -18,11 +18,14 @@ from features.errors import NotFittedError
 from features.history import History
 from ranker.candidates.als import ALS
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.bpr import BPR
 from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 from ranker.neural import (
     DeepMatrixFactorization,
     Hybrid,
@@ -34,7 +37,7 @@ from ranker.neural import (
     TwoTower,
 )
 from ranker.parallel import map_chunks
-from tests.content import with_catalogue
+from tests.content import with_catalogue, with_people
 from tests.logs import CLOCKS, history_of, make_log
 
 UNSEEN_ITEMS = ("a-cold", "i007b", "z-cold")  # before, between and behind those with events
@@ -54,12 +57,21 @@ class Subject:
         Equal scores stand in the order of item rows.
     proposes_cold : bool
         Proposes items without any event, by their content.
+    knows_people : bool
+        Tells users without events apart by their attributes.
+    knows_cold : bool
+        An item without events says something of others, by its content.
+    negative_similarity : bool
+        Similarities below zero speak against an item.
     """
 
     make: Callable[[], Generator]
     serves_silent: bool = False
     ties_by_row: bool = True
     proposes_cold: bool = False
+    knows_people: bool = False
+    knows_cold: bool = False
+    negative_similarity: bool = False
 
 
 SUBJECTS = {
@@ -81,6 +93,15 @@ SUBJECTS = {
     "covisitation-short": Subject(
         lambda: CoVisitation(max_events=2, neighbours=3, shrink=0.0, discount=0.5)
     ),
+    "covisitation-of-late": Subject(lambda: CoVisitation(window=0.5)),
+    "ease": Subject(EASE, negative_similarity=True),
+    "ease-few": Subject(
+        lambda: EASE(neighbours=5, max_items=12, half_life=0.25, regularization=5.0),
+        negative_similarity=True,
+    ),
+    "bpr": Subject(lambda: BPR(factors=8, iterations=5)),
+    "segments": Subject(with_people(SegmentPopularity), serves_silent=True, knows_people=True),
+    "categories": Subject(with_catalogue(CategoryPopularity), knows_cold=True),
     "mf-ratings": Subject(lambda: MatrixFactorization(factors=4, epochs=2)),
     "mf-softmax": Subject(lambda: MatrixFactorization(factors=4, epochs=2, loss="softmax")),
     "mf-bce": Subject(lambda: MatrixFactorization(factors=4, epochs=2, loss="bce")),
@@ -233,7 +254,8 @@ class TestGenerator:
             found = fitted(name, clock).retrieve(history, 5, exclude_seen=exclude_seen)
             if SUBJECTS[name].serves_silent:
                 assert (found.item >= 0).all()
-                assert (found.item == found.item[0]).all()
+                if not SUBJECTS[name].knows_people:
+                    assert (found.item == found.item[0]).all()
             else:
                 assert (found.item == -1).all()
 
@@ -394,8 +416,9 @@ class TestGenerator:
             assert similarity.dtype == np.float32
             assert similarity.has_sorted_indices
             assert (similarity.diagonal() == 0).all()
-            assert (similarity.data > 0).all()
-            assert similarity[cold].nnz == similarity[:, cold].nnz == 0
+            assert (similarity.data > 0).all() or SUBJECTS[name].negative_similarity
+            assert similarity[:, cold].nnz == 0
+            assert similarity[cold].nnz == 0 or SUBJECTS[name].knows_cold
         items, users = generator.item_vectors, generator.user_vectors(history)
         assert (items is None) == (users is None)
         if items is not None and users is not None:

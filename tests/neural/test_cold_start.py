@@ -72,8 +72,8 @@ def beauty(data_folder):
 
 def test_text_finds_new_items_and_nothing_else_does(beauty):
     train, items, _, (_, test) = beauty
-    text = TextContent(epochs=3, learning_rate=3e-3, random_state=0).fit(train, items=items)
-    assert hits(text, test, 50) > 0.03  # chance: .004
+    text = TextContent(epochs=3, random_state=0).fit(train, items=items)
+    assert hits(text, test, 50) > 3 * 50 / items.height  # thrice what chance finds
     for model in (Popularity(), ALS(random_state=0)):
         assert hits(model.fit(train), test, 50) == 0.0
 

@@ -11,11 +11,11 @@ import torch
 
 from features.errors import ConfigError, NotFittedError
 from ranker import TwoStageRecommender
+from ranker.candidates.user_keys import event_keys
 from ranker.neural import DeepMatrixFactorization, MatrixFactorization
 from ranker.neural import matrix_factorization as module
 from ranker.neural.fold_in import Ridge
 from ranker.neural.pairs import Pairs
-from ranker.neural.user_keys import event_keys
 from tests.logs import history_from, history_of, make_log
 
 LOSSES = ("mse", "softmax", "sampled", "bpr", "bce")

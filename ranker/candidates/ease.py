@@ -1,0 +1,163 @@
+"""Item-item weights in closed form."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from features.arrays import AnyArray, Float32Array, Int32Array
+from features.decay import Length, decay_weights, length_ticks
+from features.errors import ConfigError
+from features.history import History
+from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.inverse import invert
+from ranker.candidates.retrieval import top_by_similarity
+
+_ROWS = 256  # rows of the dense matrix that are looked at together
+
+
+@dataclass
+class EASE(Generator):
+    """The linear model ``X ~ X B`` whose diagonal is zero.
+
+    Steck: Embarrassingly shallow autoencoders for sparse data (WWW 2019), eq. (8):
+    ``P = (X'X + regularization I)^-1``, ``B = -P / diag(P)`` by columns. X is binary. The fit holds
+    one dense float32 matrix of all items with events; of each of its rows the ``neighbours``
+    weights of the largest size are kept, negative ones too.
+
+    Parameters
+    ----------
+    regularization : float
+    neighbours : int
+        Weights kept of each item.
+    max_items : int, optional
+        Fit on so many of the most popular items; the others are not proposed. Default: all.
+    half_life : str, int or float, optional
+        Age at which a user's event counts half when he is served. As a share of the log: a float.
+        Default: all of his items count the same, as in the paper.
+    """
+
+    regularization: float = 250.0
+    neighbours: int = 400
+    max_items: int | None = None
+    half_life: Length | None = None
+
+    learned: ClassVar[tuple[str, ...]] = ("similarity_", "half_life_ticks_")
+
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        if not self.regularization > 0:
+            raise ConfigError(f"regularization={self.regularization}; expected a number above 0")
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
+        half_life = np.nan if self.half_life is None else length_ticks(history, self.half_life)
+        self.half_life_ticks_: AnyArray = np.array(half_life)
+        chosen = self._chosen(history)
+        matrix = history.matrix()[:, chosen]
+        matrix.data = np.ones_like(matrix.data)
+        _check_memory(len(chosen))
+        inverse = _inverse(matrix, self.regularization)
+        self.similarity_ = _largest(inverse, chosen, self.neighbours, history.n_items)
+
+    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
+        """The largest sums of the user's items' weights, as far as they are above zero."""
+        half_life = float(self._get("half_life_ticks_"))
+        if np.isnan(half_life):
+            weights = _first_of_each(history)
+        else:
+            weights = decay_weights(history, half_life)
+        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
+
+    @property
+    def similarity(self) -> sparse.csr_matrix:
+        """Item-item weights, CSR [n_items, n_items]."""
+        return self._get("similarity_")
+
+    def _chosen(self, history: History) -> Int32Array:
+        """Rows of the items that take part, ascending."""
+        takers = np.diff(history.matrix().tocsc().indptr)
+        chosen = np.flatnonzero(takers)
+        if self.max_items is not None and len(chosen) > self.max_items:
+            chosen = np.sort(np.lexsort((np.arange(len(takers)), -takers))[: self.max_items])
+        return chosen.astype(np.int32)
+
+
+def _check_memory(n: int) -> None:
+    needed = 4 * n * n
+    try:
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not known on this system
+        return
+    if needed > 0.9 * available:
+        fitting = int((0.9 * available / 4) ** 0.5)
+        raise ConfigError(
+            f"EASE inverts a matrix of {n:,} x {n:,} items, which takes {needed / 2**30:.1f} GiB, "
+            f"and {available / 2**30:.1f} GiB are free; fit on the most popular items "
+            f"(max_items={fitting // 1000 * 1000}) or take ItemKNN instead"
+        )
+
+
+def _inverse(matrix: sparse.csr_matrix, regularization: float) -> Float32Array:
+    """``(X'X + regularization I)^-1``, float32, whose lower triangle alone has a meaning."""
+    n = matrix.shape[1]
+    gram = np.zeros((n, n), np.float32)
+    transposed = matrix.T.tocsr()
+    for start in range(0, n, _ROWS):
+        gram[start : start + _ROWS] = (transposed[start : start + _ROWS] @ matrix).toarray()
+    gram[np.diag_indices(n)] += regularization
+    try:
+        invert(gram)
+    except np.linalg.LinAlgError:
+        raise ConfigError(
+            f"X'X + {regularization} I cannot be inverted in single precision; raise regularization"
+        ) from None
+    return gram
+
+
+def _largest(
+    inverse: Float32Array, chosen: Int32Array, n_kept: int, n_items: int
+) -> sparse.csr_matrix:
+    """Rows of ``B = -P / diag(P)`` with the entries of the largest size, by row numbers."""
+    n = len(chosen)
+    n_kept = min(n_kept, max(n - 1, 1))
+    diagonal = inverse.diagonal().copy()
+    columns, values = np.empty((n, n_kept), np.int32), np.empty((n, n_kept), np.float32)
+    for start in range(0, n, _ROWS):
+        stop = min(start + _ROWS, n)
+        rows = np.empty((stop - start, n), np.float32)
+        rows[:, :start] = inverse[start:stop, :start]
+        rows[:, stop:] = inverse[stop:, start:stop].T
+        square = np.tril(inverse[start:stop, start:stop])
+        rows[:, start:stop] = square + np.tril(square, -1).T
+        rows /= -diagonal
+        rows[np.arange(stop - start), np.arange(start, stop)] = 0.0
+        # Ties by item: the order must not depend on how a partition falls.
+        kept = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :n_kept]
+        kept.sort(axis=1)
+        columns[start:stop], values[start:stop] = kept, np.take_along_axis(rows, kept, 1)
+    lengths = np.zeros(n_items, np.int64)
+    lengths[chosen] = n_kept if n else 0
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    similarity = sparse.csr_matrix(
+        (values.ravel(), chosen[columns.ravel()] if n else columns.ravel(), indptr),
+        shape=(n_items, n_items),
+    )
+    similarity.eliminate_zeros()
+    return similarity
+
+
+def _first_of_each(history: History) -> Float32Array:
+    """1 at the first of a user's events with an item, 0 at the others."""
+    order = np.lexsort((history.item, history.user))
+    is_first = np.ones(history.n_events, bool)
+    same_user = history.user[order][1:] == history.user[order][:-1]
+    is_first[1:] = ~(same_user & (history.item[order][1:] == history.item[order][:-1]))
+    weights = np.zeros(history.n_events, np.float32)
+    weights[order[is_first]] = 1.0
+    return weights
