@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from implicit.nearest_neighbours import (
-    ItemItemRecommender,
-    bm25_weight,
-    normalize,
-    tfidf_weight,
-)
+from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 from scipy import sparse
 
 from features.arrays import AnyArray
@@ -21,21 +16,21 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.nearest import nearest
 from ranker.candidates.retrieval import top_by_similarity
+from ranker.parallel import n_cores
 
-# As in implicit's recommenders of these names, items by users.
-_WEIGHTINGS: dict[str, Callable[[sparse.csc_matrix], sparse.coo_matrix]] = {
-    "cosine": normalize,
-    "tfidf": lambda items: normalize(tfidf_weight(items)),
-    "bm25": lambda items: bm25_weight(items, K1=1.2, B=0.75),
-}
+_WEIGHTINGS = ("bm25", "cosine", "tfidf")
+_RUN = 512  # items whose neighbours are looked for at a time
 
 
 @dataclass
 class ItemKNN(Generator):
-    """Item-based nearest neighbours over the users-by-items matrix, by the library implicit.
+    """Item-based nearest neighbours over the users-by-items matrix, which is binary.
 
-    Sarwar et al.: Item-based collaborative filtering recommendation algorithms (WWW 2001).
+    Sarwar et al.: Item-based collaborative filtering recommendation algorithms (WWW 2001). The
+    similarity of two items is the inner product of their columns, weighted as by the library
+    implicit, and shrunk by ``n / (n + shrink)``, n being the users who took both.
 
     Parameters
     ----------
@@ -43,13 +38,28 @@ class ItemKNN(Generator):
         How a cell of the matrix counts in the similarity.
     neighbours : int
         Neighbours kept of each item; the item itself is none of them.
-    half_life : str, int or float
+    half_life : str, int or float, optional
         Age at which a user's event counts half when he is served. As a share of the log: a float.
+        None: all his events count the same.
+    shrink : float
+        Users in common at which a similarity counts half.
+    bm25_k1, bm25_b : float
+        Of ``weighting="bm25"``: how soon a cell is saturated, and how much an item's popularity
+        counts against it, in [0, 1] (Robertson, Zaragoza: The probabilistic relevance framework,
+        2009, eq. 3.15).
+
+    Raises
+    ------
+    ConfigError
+        By ``fit``, if the weighting is not known or a number out of its range.
     """
 
     weighting: Literal["cosine", "tfidf", "bm25"] = "cosine"
     neighbours: int = 100
-    half_life: Length = 1 / 6
+    half_life: Length | None = 1 / 6
+    shrink: float = 0.0
+    bm25_k1: float = 1.2
+    bm25_b: float = 0.75
 
     learned: ClassVar[tuple[str, ...]] = ("similarity_", "half_life_ticks_")
 
@@ -57,26 +67,14 @@ class ItemKNN(Generator):
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         """Compute the similarities; attributes are not used."""
-        if self.weighting not in _WEIGHTINGS:
-            raise ConfigError(
-                f"weighting={self.weighting!r} is not known; expected one of {sorted(_WEIGHTINGS)}"
-            )
-        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
+        self._check()
+        half_life = np.inf if self.half_life is None else length_ticks(history, self.half_life)
+        self.half_life_ticks_: AnyArray = np.array(half_life)
         matrix = history.matrix()
         matrix.data = np.ones_like(matrix.data)
-        # A user of all items but one has the weight log(1) in tf-idf; an item that only such
-        # users took has no norm, and is similar to nothing.
-        with np.errstate(invalid="ignore"):
-            weighted = _WEIGHTINGS[self.weighting](matrix.T)
-        weighted.data = np.nan_to_num(weighted.data)
-        # implicit's own recommenders hand over another format, and warn of that themselves.
-        model = ItemItemRecommender(K=self.neighbours + 1)
-        model.fit(weighted.T.tocsr(), show_progress=False)
-        similarity = sparse.csr_matrix(model.similarity, dtype=np.float32)
-        similarity.setdiag(0.0)
-        similarity.eliminate_zeros()
-        similarity.sort_indices()
-        self.similarity_: sparse.csr_matrix = similarity
+        self.similarity_: sparse.csr_matrix = _similarity(
+            self._weighted(matrix.T), self.neighbours, self.shrink
+        )
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's events."""
@@ -87,3 +85,50 @@ class ItemKNN(Generator):
     def similarity(self) -> sparse.csr_matrix:
         """Item-item similarities, CSR [n_items, n_items]."""
         return self._get("similarity_")
+
+    def _weighted(self, items: sparse.csc_matrix) -> sparse.csr_matrix:
+        """Items by users, float64."""
+        if self.weighting == "bm25":
+            weighted = bm25_weight(items, K1=self.bm25_k1, B=self.bm25_b)
+        elif self.weighting == "tfidf":
+            # A user of all items but one has the weight log(1); an item that only such users took
+            # has no norm, and is similar to nothing.
+            with np.errstate(invalid="ignore"):
+                weighted = normalize(tfidf_weight(items))
+        else:
+            weighted = normalize(items)
+        weighted = sparse.csr_matrix(weighted, dtype=np.float64)
+        weighted.data = np.nan_to_num(weighted.data)
+        return weighted
+
+    def _check(self) -> None:
+        if self.weighting not in _WEIGHTINGS:
+            raise ConfigError(
+                f"weighting={self.weighting!r} is not known; expected one of {list(_WEIGHTINGS)}"
+            )
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
+        for name in ("shrink", "bm25_k1"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ConfigError(f"{name}={getattr(self, name)}; expected a number from 0 on")
+        if not 0 <= self.bm25_b <= 1:
+            raise ConfigError(f"bm25_b={self.bm25_b}; expected a number from 0 to 1")
+
+
+def _similarity(weighted: sparse.csr_matrix, neighbours: int, shrink: float) -> sparse.csr_matrix:
+    """The nearest items of each; runs of items are independent, and so is the result of threads."""
+    n_items = weighted.shape[0]
+    index = weighted.T.tocsr()
+
+    def run(first: int) -> sparse.csr_matrix:
+        queries = weighted[first : first + _RUN]
+        item, value = nearest(queries, index, neighbours, shrink=shrink, first=first)
+        lengths = np.count_nonzero(item >= 0, axis=1)
+        indptr = np.concatenate(([0], np.cumsum(lengths)))
+        kept = item >= 0
+        return sparse.csr_matrix((value[kept], item[kept], indptr), (len(item), n_items))
+
+    with ThreadPoolExecutor(n_cores()) as pool:
+        similarity = sparse.vstack(list(pool.map(run, range(0, n_items, _RUN))), format="csr")
+    similarity.sort_indices()
+    return similarity

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.covisitation import CoVisitation
 from tests.logs import CLOCKS, history_from, history_of, make_log
@@ -147,3 +149,32 @@ def test_whole_numbers_as_shrink_and_discount():
     np.testing.assert_array_equal(
         whole.fit(history).similarity.toarray(), real.fit(history).similarity.toarray()
     )
+
+
+def test_only_pairs_of_late_count():
+    history = history_from([[0, 1, 2, 3]], 4, time=[[0, 1, 90, 91]], now=100)
+    pairs = CoVisitation(window=20).fit(history).similarity.toarray()
+    assert set(zip(*pairs.nonzero(), strict=True)) == {(2, 3), (3, 2)}
+
+
+def test_only_events_of_some_names_are_proposed():
+    log = pl.DataFrame(
+        {
+            "user_id": ["u"] * 3,
+            "item_id": ["a", "b", "c"],
+            "timestamp": [0, 10, 30],
+            "event": ["view", "cart", "view"],
+        }
+    )
+    history = history_of(log)
+    pairs = CoVisitation(events=["cart"]).fit(history).similarity.toarray()
+    assert set(zip(*pairs.nonzero(), strict=True)) == {(0, 1), (2, 1)}
+    everything = CoVisitation(events=["cart", "view"]).fit(history).similarity
+    np.testing.assert_array_equal(
+        everything.toarray(), CoVisitation().fit(history).similarity.toarray()
+    )
+
+
+def test_event_names_that_are_not_in_the_log():
+    with pytest.raises(ConfigError, match=r"\['order'\] are not in the log.*cart.*view"):
+        CoVisitation(events=["order"]).fit(history_of(make_log("datetime")))

@@ -1,0 +1,106 @@
+"""The nearest rows of one sparse matrix to each row of another, exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
+from features.kernel import kernel
+from ranker.topk import offer, sort_best_first
+
+
+def nearest(
+    queries: sparse.csr_matrix,
+    index: sparse.csr_matrix,
+    n_kept: int,
+    *,
+    shrink: float = 0.0,
+    first: int | None = None,
+    below: float = np.inf,
+) -> tuple[Int32Array, Float32Array]:
+    """The rows with the largest inner products with each query, of those above zero.
+
+    The product is multiplied by ``n / (n + shrink)``, where n counts the columns in which both
+    rows have a cell (Bell, Koren: Scalable collaborative filtering with jointly derived
+    neighborhood interpolation weights, ICDM 2007, section 4): similarities that rest on few
+    observations are drawn to zero.
+
+    Parameters
+    ----------
+    queries : CSR float64 [n_queries, n_columns]
+    index : CSR float64 [n_columns, n_rows]
+        The rows among which to look, transposed: for each column the rows that have it.
+    n_kept : int
+    shrink : float
+    first : int, optional
+        Where queries are rows of the index themselves: the number of the first one, so that
+        none is its own neighbour.
+    below : float
+        Rows whose product with a query is this or larger are none of its neighbours.
+
+    Returns
+    -------
+    row : int32 array [n_queries, n_kept]
+        Best first, equal ones by number; -1 behind the last.
+    value : float32 array [n_queries, n_kept]
+        0 behind the last.
+    """
+    rows = np.full((queries.shape[0], n_kept), -1, np.int32)
+    values = np.zeros((queries.shape[0], n_kept), np.float32)
+    _nearest(
+        queries.indptr.astype(np.int64, copy=False),
+        queries.indices,
+        queries.data,
+        index.indptr.astype(np.int64, copy=False),
+        index.indices,
+        index.data,
+        index.shape[1],
+        float(shrink),
+        -queries.shape[0] if first is None else first,
+        float(below),
+        rows,
+        values,
+    )
+    return rows, values
+
+
+@kernel
+def _nearest(
+    indptr: Int64Array,
+    column: Int32Array,
+    value: Float64Array,
+    index_indptr: Int64Array,
+    index_row: Int32Array,
+    index_value: Float64Array,
+    n_rows: int,
+    shrink: float,
+    first: int,
+    below: float,
+    out_row: Int32Array,
+    out_value: Float32Array,
+) -> None:
+    total = np.zeros(n_rows, np.float64)
+    count = np.zeros(n_rows, np.int32)
+    touched = np.empty(n_rows, np.int32)
+    for query in range(len(indptr) - 1):
+        n_touched = 0
+        for at in range(indptr[query], indptr[query + 1]):
+            for place in range(index_indptr[column[at]], index_indptr[column[at] + 1]):
+                row = index_row[place]
+                if count[row] == 0:
+                    touched[n_touched] = row
+                    n_touched += 1
+                count[row] += 1
+                total[row] += value[at] * index_value[place]
+        size = 0
+        for at in range(n_touched):
+            row = touched[at]
+            if row != first + query and total[row] < below:
+                shrunk = np.float32(total[row] * (count[row] / (count[row] + shrink)))
+                if shrunk > 0.0:
+                    # Compiled, a float32 passes for a float.
+                    size = offer(out_row[query], out_value[query], size, row, shrunk)  # type: ignore[arg-type]
+            total[row] = 0.0
+            count[row] = 0
+        sort_best_first(out_row[query], out_value[query], size)
