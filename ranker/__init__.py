@@ -36,6 +36,8 @@ from ranker.candidates import (
     Popularity,
     SegmentPopularity,
     TextSimilarity,
+    Transitions,
+    UserKNN,
 )
 from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time
 from ranker.export import export_recommendations, read_export, verify_export
@@ -73,7 +75,9 @@ __all__ = [
     "SchemaError",
     "SegmentPopularity",
     "TextSimilarity",
+    "Transitions",
     "TwoStageRecommender",
+    "UserKNN",
     "__version__",
     "compare",
     "evaluate",

@@ -25,12 +25,14 @@ from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
+from ranker.candidates.transitions import Transitions
+from ranker.candidates.user_knn import UserKNN
 from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
 from ranker.rerank.lambdarank import LambdaRank
 
 _KNOWN: tuple[type, ...] = (
     *(Approximate, ALS, BPR, CoVisitation, EASE, ItemKNN, OwnHistory, Popularity),
-    *(CategoryPopularity, SegmentPopularity),
+    *(CategoryPopularity, SegmentPopularity, Transitions, UserKNN),
     *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
     *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),

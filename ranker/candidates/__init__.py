@@ -14,6 +14,8 @@ from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
+from ranker.candidates.transitions import Transitions
+from ranker.candidates.user_knn import UserKNN
 
 __all__ = [
     "ALS",
@@ -30,5 +32,7 @@ __all__ = [
     "Retrieved",
     "SegmentPopularity",
     "TextSimilarity",
+    "Transitions",
+    "UserKNN",
     "merge",
 ]

@@ -16,6 +16,7 @@ from ranker.progress import progress_bar
 from ranker.topk import offer, sort_best_first
 
 _BATCH = 10_000  # items added between two steps of the progress bar
+_STEP = 64  # numbers of items asked for are multiples of it
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class Approximate:
     """Search a large catalogue by a graph instead of scoring all of it.
 
     Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using hierarchical
-    navigable small world graphs (TPAMI 2020), by the library usearch. The graph is made on one
-    thread and in the order of the items, so that it is the same every time.
+    navigable small world graphs (TPAMI 2020), by the library usearch. Neighbours are those of the
+    largest cosine: a graph of the largest inner products leads to long vectors alone (Liu et al.:
+    Understanding and improving proximity graph based maximum inner product search, AAAI 2020). It
+    is made on one thread and in the order of the items, so that it is the same every time.
 
     Parameters
     ----------
@@ -90,6 +93,7 @@ class ItemGraph:
                 batch = usable[start : start + _BATCH]
                 index.add(batch, vectors[batch], threads=1)
                 bar.update(len(batch))
+        index.metric = "ip"
         return cls(index, settings)
 
     @classmethod
@@ -97,6 +101,7 @@ class ItemGraph:
         """Undo :meth:`array`."""
         index = _open_index(n_factors, settings)
         index.load(saved.tobytes())
+        index.metric = "ip"
         return cls(index, settings)
 
     def array(self) -> AnyArray:
@@ -136,7 +141,8 @@ class ItemGraph:
         """
         n = found.item.shape[1]
         seen = history.lengths[users] if exclude_seen else np.zeros(len(users), np.int64)
-        asked = 2 ** np.ceil(np.log2(np.maximum(self._settings.breadth * n, 1) + seen)).astype(int)
+        wanted = np.ceil(self._settings.breadth * n).astype(np.int64) + seen
+        asked = -(-wanted // _STEP) * _STEP
         left = [users[asked > len(item_rows) // 4]]
         for ask in np.unique(asked[asked <= len(item_rows) // 4]):
             group = users[asked == ask]
@@ -169,7 +175,7 @@ def _open_index(n_factors: int, settings: Approximate) -> Any:
     # bf16 halves the memory and finds the same items; what is found is scored anew.
     return Index(
         ndim=n_factors,
-        metric="ip",
+        metric="cos",
         dtype="bf16",
         connectivity=settings.connectivity,
         expansion_add=settings.expansion_add,

@@ -37,7 +37,7 @@ class ItemKNN(Generator):
     weighting : "cosine", "tfidf" or "bm25"
         How a cell of the matrix counts in the similarity.
     neighbours : int
-        Neighbours kept of each item; the item itself is none of them.
+        Each item is proposed by so many others, those that are most similar to it.
     half_life : str, int or float, optional
         Age at which a user's event counts half when he is served. As a share of the log: a float.
         None: all his events count the same.

@@ -22,13 +22,15 @@ def binary(history):
 
 # implicit warns of a conversion that it makes itself; ours does not let that through.
 @pytest.mark.filterwarnings("ignore:Method expects CSR input")
-@pytest.mark.parametrize("neighbours", [3, 10, 100])
+@pytest.mark.parametrize("options", [{}, {"K1": 0.3, "B": 0.1}], ids=str)
 @pytest.mark.parametrize("weighting", PEERS)
-def test_equals_implicit(weighting, neighbours):
+def test_equals_implicit(weighting, options):
     history = history_of(make_log("datetime", n_users=80, n_items=60, n_events=900))
-    peer = PEERS[weighting](K=neighbours + 1, num_threads=1)
+    options = options if weighting == "bm25" else {}
+    peer = PEERS[weighting](K=history.n_items, num_threads=1, **options)
     peer.fit(binary(history), show_progress=False)
-    generator = ItemKNN(weighting=weighting, neighbours=neighbours).fit(history)
+    bm25 = {f"bm25_{name.lower()}": value for name, value in options.items()}
+    generator = ItemKNN(weighting=weighting, neighbours=history.n_items, **bm25).fit(history)
     weights = decay_weights(history, float(generator.half_life_ticks_))
     queries = history.matrix(weights)
     found = generator.retrieve(history, history.n_items, exclude_seen=True)
@@ -62,13 +64,32 @@ def test_repeats_and_weights_do_not_change_the_similarity():
         np.testing.assert_array_equal(first.toarray(), second.toarray())
 
 
-def test_the_nearest_neighbours_are_kept_and_the_item_is_none_of_them():
+@pytest.mark.parametrize("weighting", PEERS)
+def test_the_nearest_neighbours_are_kept_ties_by_row(weighting):
     history = history_of(make_log("datetime", n_users=80, n_events=900))
-    full = ItemKNN(neighbours=history.n_items).fit(history).similarity.toarray()
-    few = ItemKNN(neighbours=4).fit(history).similarity.toarray()
-    assert (np.count_nonzero(few, axis=1) == 4).all()
-    for row, kept in zip(full, few, strict=True):
-        np.testing.assert_allclose(np.sort(kept)[-4:], np.sort(row)[-4:], rtol=1e-6)
+    full, few = (
+        ItemKNN(weighting=weighting, neighbours=n).fit(history).similarity.toarray()
+        for n in (history.n_items, 4)
+    )
+    for item, (row, kept) in enumerate(zip(full, few, strict=True)):
+        nearest = np.lexsort((np.arange(len(row)), -row))[:4]
+        expected = np.zeros_like(row)
+        expected[nearest] = row[nearest]
+        np.testing.assert_array_equal(kept, expected)
+        assert kept[item] == 0, "the item is none of its neighbours"
+
+
+@pytest.mark.parametrize("weighting", PEERS)
+def test_shrunk_by_the_number_of_people_in_common(weighting):
+    history = history_of(make_log("shared"))
+    plain, shrunk = (
+        ItemKNN(weighting=weighting, neighbours=100, shrink=shrink)
+        .fit(history)
+        .similarity.toarray()
+        for shrink in (0, 7.5)
+    )
+    common = binary(history).toarray().T @ binary(history).toarray()
+    np.testing.assert_allclose(shrunk, plain * common / (common + 7.5), rtol=1e-6)
 
 
 @pytest.mark.parametrize("taken", [[[0], [1]], [[0, 1], [2]], [[0, 1], [0, 2], [1, 2]]])
@@ -100,3 +121,28 @@ def test_recent_events_count_more_when_a_user_is_served():
 def test_an_unknown_weighting():
     with pytest.raises(ConfigError, match=r"weighting='bm52' is not known; expected one of \['bm2"):
         ItemKNN(weighting="bm52").fit(history_of(make_log("none")))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"neighbours": 0}, "neighbours=0; expected 1 or more"),
+        ({"shrink": -1.0}, "shrink=-1.0; expected a number from 0 on"),
+        ({"bm25_k1": float("inf")}, "bm25_k1=inf; expected a number from 0 on"),
+        ({"bm25_b": 1.5}, "bm25_b=1.5; expected a number from 0 to 1"),
+    ],
+)
+def test_numbers_out_of_range(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ItemKNN(**options).fit(history_of(make_log("none")))
+
+
+def test_without_half_life_all_events_of_a_user_count_the_same():
+    history = history_of(make_log("datetime"))
+    generator = ItemKNN(half_life=None, neighbours=100).fit(history)
+    found = generator.retrieve(history, 5, exclude_seen=False)
+    expected = history.matrix(np.ones(history.n_events)) @ generator.similarity
+    for user in range(history.n_users):
+        np.testing.assert_allclose(
+            found.score[user], np.sort(expected[user].toarray()[0])[::-1][:5], rtol=1e-5
+        )

@@ -26,6 +26,8 @@ from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
+from ranker.candidates.transitions import Transitions
+from ranker.candidates.user_knn import UserKNN
 from ranker.neural import (
     DeepMatrixFactorization,
     Hybrid,
@@ -85,7 +87,14 @@ SUBJECTS = {
     "als-narrow": Subject(lambda: ALS(factors=3, iterations=2, alpha=20.0, random_state=7)),
     "knn-cosine": Subject(ItemKNN),
     "knn-tfidf": Subject(lambda: ItemKNN(weighting="tfidf", neighbours=5)),
-    "knn-bm25": Subject(lambda: ItemKNN(weighting="bm25", neighbours=7)),
+    "knn-bm25": Subject(lambda: ItemKNN(weighting="bm25", neighbours=7, bm25_b=0.2)),
+    "knn-shrunk": Subject(lambda: ItemKNN(shrink=3.0, half_life=None)),
+    "user-knn": Subject(UserKNN),
+    "user-knn-few": Subject(lambda: UserKNN(neighbours=3, half_life=None, own=0.0, power=2.0)),
+    "transitions": Subject(Transitions),
+    "transitions-last": Subject(
+        lambda: Transitions(max_lag=1, n_last=1, half_life=0.3, neighbours=4, shrink=0.0)
+    ),
     "covisitation": Subject(CoVisitation),
     "covisitation-forward": Subject(
         lambda: CoVisitation(forward_only=True, max_steps=1, discount=0.0)
