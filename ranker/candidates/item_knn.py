@@ -130,5 +130,8 @@ def _similarity(weighted: sparse.csr_matrix, neighbours: int, shrink: float) -> 
 
     with ThreadPoolExecutor(n_cores()) as pool:
         similarity = sparse.vstack(list(pool.map(run, range(0, n_items, _RUN))), format="csr")
+    # The other way round: an item is proposed by its own neighbours. If each proposed its
+    # neighbours instead, the popular items would take up the places in most neighbourhoods.
+    similarity = similarity.T.tocsr()
     similarity.sort_indices()
     return similarity

@@ -65,10 +65,10 @@ def test_repeats_and_weights_do_not_change_the_similarity():
 
 
 @pytest.mark.parametrize("weighting", PEERS)
-def test_the_nearest_neighbours_are_kept_ties_by_row(weighting):
+def test_an_item_is_proposed_by_its_nearest_neighbours_ties_by_row(weighting):
     history = history_of(make_log("datetime", n_users=80, n_events=900))
     full, few = (
-        ItemKNN(weighting=weighting, neighbours=n).fit(history).similarity.toarray()
+        ItemKNN(weighting=weighting, neighbours=n).fit(history).similarity.toarray().T
         for n in (history.n_items, 4)
     )
     for item, (row, kept) in enumerate(zip(full, few, strict=True)):
