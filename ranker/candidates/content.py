@@ -17,7 +17,7 @@ from features.errors import ConfigError
 from features.history import History
 from ranker.candidates import words
 from ranker.candidates.base import Generator, Retrieved
-from ranker.candidates.vectors import VectorGenerator
+from ranker.candidates.vectors import VectorGenerator, is_new
 from ranker.topk import top_rows
 
 _BLOCK = 128  # users whose scores of all items stand in memory at a time
@@ -44,6 +44,9 @@ class TextSimilarity(Generator):
         Deerwester et al. 1990). Default: no reduction, which is exact and has no embeddings.
     half_life : str, int or float
         Age at which a user's event counts half when he is served. As a share of the log: a float.
+    max_events : int, optional
+        Propose only items with at most so many events: a quota for new ones, in the form of a
+        source with a depth of its own. Default: all.
     random_state : int, optional
         Of the SVD. Default: 0, or what the engine derives from its own.
     """
@@ -52,10 +55,11 @@ class TextSimilarity(Generator):
     interactions_weight: float = 0.0
     factors: int | None = None
     half_life: Length = 1 / 6
+    max_events: int | None = None
     random_state: int | None = None
 
     learned: ClassVar[tuple[str, ...]] = (
-        *("data_", "indices_", "indptr_", "n_columns_", "half_life_ticks_", "vectors_"),
+        *("data_", "indices_", "indptr_", "n_columns_", "half_life_ticks_", "vectors_", "old_"),
     )
 
     def __post_init__(self) -> None:
@@ -87,6 +91,8 @@ class TextSimilarity(Generator):
         self.n_columns_: AnyArray = np.array(matrix.shape[1])
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         self.vectors_: Float32Array = self._reduce(matrix)
+        limit = history.n_events if self.max_events is None else self.max_events
+        self.old_: AnyArray = np.flatnonzero(~is_new(history, limit))
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest positive mean cosines; nothing for users none of whose items has words."""
@@ -101,6 +107,7 @@ class TextSimilarity(Generator):
             else:
                 scores = _by_vectors(reduced[rows], self.vectors_)
             scores[scores <= 0.0] = np.nan
+            scores[:, self.old_] = np.nan
             if exclude_seen:
                 own = history.rows(rows.start, rows.stop)
                 scores[own.user, own.item] = np.nan

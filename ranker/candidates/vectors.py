@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from features.arrays import AnyArray, Float32Array
+from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
 from features.history import History
 from ranker.border import FrameLike
 from ranker.candidates.approximate import Approximate, ItemGraph
@@ -19,6 +19,11 @@ logger = logging.getLogger(__name__)
 
 _N_SAMPLED = 256  # users on whom the graph is compared with the exact search
 _DEPTH = 100
+
+
+def is_new(history: History, max_events: int) -> BoolArray:
+    """Whether an item has at most so many events, bool [n_items]."""
+    return np.bincount(history.item, minlength=history.n_items) <= max_events
 
 
 @dataclass(kw_only=True)
@@ -32,6 +37,9 @@ class VectorGenerator(Generator):
     ----------
     approximate : Approximate, optional
         Search a large catalogue by a graph. Default: always exactly.
+    max_events : int, optional
+        Propose only items with at most so many events: a quota for new ones, in the form of a
+        source with a depth of its own. Default: all.
 
     Attributes
     ----------
@@ -41,6 +49,7 @@ class VectorGenerator(Generator):
     """
 
     approximate: Approximate | None = None
+    max_events: int | None = None
 
     def fit(
         self,
@@ -52,10 +61,13 @@ class VectorGenerator(Generator):
         """See :meth:`Generator.fit`; builds the graph too, where one is wanted."""
         self._graph: ItemGraph | None = None
         self.graph_recall_: float | None = None
+        self._new: BoolArray | None = None
         super().fit(interactions, items=items, users=users)
-        vectors: Float32Array = self._get("vectors_")
+        history = interactions if isinstance(interactions, History) else self._known().history
+        if self.max_events is not None:
+            self._new = is_new(history, self.max_events)[self._get("item_")]
+        vectors = self._proposed()[0]
         if self.approximate is not None and len(vectors) > self.approximate.above:
-            history = interactions if isinstance(interactions, History) else self._known().history
             self._graph = ItemGraph.build(vectors, self.approximate)
             self.graph_recall_ = self._measure_recall(history)
         return self
@@ -63,6 +75,8 @@ class VectorGenerator(Generator):
     def arrays(self) -> dict[str, AnyArray]:
         """Everything learned, the graph included."""
         arrays = super().arrays()
+        if self._new is not None:
+            arrays["new"] = self._new
         if self._graph is None or self.graph_recall_ is None:
             return arrays
         return arrays | {"graph": self._graph.array(), "recall": np.array(self.graph_recall_)}
@@ -71,6 +85,7 @@ class VectorGenerator(Generator):
         """Take over what :meth:`arrays` gave."""
         super().restore(arrays)
         self._graph, self.graph_recall_ = None, None
+        self._new = arrays.get("new")
         if "graph" in arrays and self.approximate is not None:
             n_factors = self._get("vectors_").shape[1]
             self._graph = ItemGraph.restore(arrays["graph"], n_factors, self.approximate)
@@ -83,13 +98,18 @@ class VectorGenerator(Generator):
         """The largest inner products with users' vectors; nothing for users without events."""
         return top_by_vectors(
             vectors,
-            self._get("vectors_"),
-            self._get("item_"),
+            *self._proposed(),
             history,
             n,
             exclude_seen=exclude_seen,
             graph=getattr(self, "_graph", None),  # none while it is being learned
         )
+
+    def _proposed(self) -> tuple[Float32Array, Int32Array]:
+        """Vectors and rows of the items that may be proposed."""
+        vectors, item = self._get("vectors_"), self._get("item_")
+        new = getattr(self, "_new", None)  # none while it is being learned
+        return (vectors, item) if new is None else (vectors[new], item[new])
 
     def _measure_recall(self, history: History) -> float | None:
         active = np.flatnonzero(history.lengths)
@@ -98,7 +118,7 @@ class VectorGenerator(Generator):
         vectors = self.user_vectors(sample)
         if vectors is None or not sample.n_users:
             return None
-        learned = self._get("vectors_"), self._get("item_")
+        learned = self._proposed()
         both = [
             top_by_vectors(vectors, *learned, sample, _DEPTH, exclude_seen=True, graph=graph)
             for graph in (self._graph, None)

@@ -173,3 +173,26 @@ def test_beauty_items_without_events_are_found_by_their_words(data_folder):
         recall[type(model).__name__] = hits / test.height
     assert recall["ALS"] == 0.0
     assert recall["TextSimilarity"] > 0.08  # chance: 50 of 12,101 = .004
+
+
+@pytest.mark.parametrize("cls", [TextSimilarity, EmbeddingSimilarity])
+def test_a_quota_for_new_items_is_a_source_of_its_own(cls):
+    history = history_from([[0, 1], [0, 1, 2], [1]], 5)
+    items = pl.DataFrame(
+        {
+            "item_id": range(5),
+            "text": ["red wine", "red shoe", "red hat", "red coat", "blue wine"],
+            "vector": [[1.0, 0.1 * i, 0.0] for i in range(5)],
+        }
+    )
+    everything = cls().fit(history, items=items).retrieve(history, 5, exclude_seen=True)
+    new = cls(max_events=0).fit(history, items=items)
+    found = new.retrieve(history, 5, exclude_seen=True)
+    for user in range(3):
+        expected = [item for item in everything.item[user] if item in (3, 4)]
+        assert found.item[user, : len(expected)].tolist() == expected
+        assert (found.item[user, len(expected) :] == -1).all()
+    again = cls(max_events=0).restore(new.arrays()).retrieve(history, 5, exclude_seen=True)
+    np.testing.assert_array_equal(again.item, found.item)
+    few = cls(max_events=1).fit(history, items=items).retrieve(history, 5, exclude_seen=True)
+    assert set(few.item[0].tolist()) == {2, 3, 4, -1}
