@@ -21,10 +21,20 @@ from features.history import LogFacts
 from features.stage import FeatureStage, default_blocks
 from ranker.candidates.als import ALS
 from ranker.candidates.base import Generator
+from ranker.candidates.bpr import BPR
 from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.transitions import Transitions
+from ranker.candidates.user_knn import UserKNN
+from ranker.neural import (
+    DeepMatrixFactorization,
+    MatrixFactorization,
+    NeuralCollaborativeFiltering,
+    SequenceEncoder,
+)
 from ranker.snapshot import Snapshot
 from tests.features.logs import CLOCKS, Event, Log
 
@@ -38,6 +48,18 @@ GENERATORS: dict[str, Generator] = {
     "bm25": ItemKNN(weighting="bm25"),
     "covisitation": CoVisitation(),
     "forward": CoVisitation(forward_only=True, max_steps=2),
+    "late": CoVisitation(window=1 / 2),
+    "transitions": Transitions(max_lag=2),
+    "user_knn": UserKNN(neighbours=3),
+    "ease": EASE(regularization=2.0),
+    "bpr": BPR(factors=4, iterations=2),
+}
+NEURAL: dict[str, Generator] = {
+    "attention": SequenceEncoder(factors=4, epochs=2, max_length=4),
+    "gru": SequenceEncoder(architecture="gru", factors=4, epochs=2, time_gaps=True),
+    "mf": MatrixFactorization(factors=4, epochs=2),
+    "towers": DeepMatrixFactorization(factors=4, epochs=2, towers=(4,)),
+    "neumf": NeuralCollaborativeFiltering(factors=4, layers=(4,), epochs=2),
 }
 STRANGER = 99
 LAST = 11  # times run from 0 to here
@@ -230,6 +252,10 @@ LEAKS = {
     "generator": {"generators": leaky_generators},
     "instant": {"late_by": 1},
 }
+
+
+def test_networks_see_nothing_of_what_comes_later():
+    assert_blind(TIES, generators=lambda log: NEURAL)
 
 
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
