@@ -71,7 +71,7 @@ class History:
     weight : float32 array [n_events]
         Ones where the log has no weight.
     event : int16 array [n_events]
-        Index into ``facts.event_names``, -1 for other names; zeros where the log has no event.
+        Index into ``facts.event_names``, -1 for other names and none; zeros where the log has none.
     now : int64 array [n_users]
         The instant at which each user is looked at: every event lies strictly before it.
     row : int32 array [n_users]
@@ -278,9 +278,11 @@ def _columns(events: pl.DataFrame, facts: LogFacts) -> tuple[Int64Array, Float32
         time = facts.clock.ticks(events["timestamp"])
     if "weight" in events.columns:
         weight = events["weight"].to_numpy()
-    if facts.event_names and "event" in events.columns:
-        names = Ids(pl.Series(facts.event_names, dtype=pl.String))
-        event = names.encode(events["event"]).astype(np.int16)
+    if facts.event_names:
+        event[:] = -1
+        if "event" in events.columns:
+            names = Ids(pl.Series(facts.event_names, dtype=pl.String))
+            event = names.encode(events["event"]).astype(np.int16)
     return time, weight, event
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import polars as pl
 
 from features.clock import ClockKind
@@ -72,7 +73,8 @@ class Border:
         user_ids : Series or sequence, optional
             Known or not; repeated ids count once.
         histories : DataFrame or LazyFrame, optional
-            Instead of ids: events that are all that is to be known of their users.
+            Instead of ids: events that are all that is to be known of their users. Without a
+            column ``weight`` each has the median weight of the log.
             With neither: everybody.
 
         Raises
@@ -90,9 +92,15 @@ class Border:
                 raise ConfigError(
                     "histories have no timestamp, but the model was fitted with one; add it"
                 )
+            if "weight" not in events.columns and self.history.n_events:
+                # An event of unknown weight is a typical one: of ratings, 1 would be the worst.
+                typical = float(np.median(self.history.weight))
+                events = events.with_columns(pl.lit(typical, pl.Float32).alias("weight"))
             return self.history.sessions(events)
         if user_ids is None:
             return self.history
+        if isinstance(user_ids, str):
+            raise ConfigError(f"user_ids is the text {user_ids!r}; expected several ids, as a list")
         asked = self.user_dtype.canonical(pl.Series(user_ids), "user_id")
         return self.history.select(asked.unique(maintain_order=True))
 

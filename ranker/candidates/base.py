@@ -12,7 +12,7 @@ import polars as pl
 from scipy import sparse
 
 from features.arrays import AnyArray, Float32Array, Int32Array
-from features.errors import NotFittedError
+from features.errors import ConfigError, NotFittedError
 from features.history import History
 from ranker.border import Border, FrameLike, UserIds
 from ranker.parallel import map_chunks
@@ -80,15 +80,18 @@ class Generator(ABC):
         SchemaError
             With every problem of a frame.
         """
+        # A fit that fails leaves nothing that the ids of another log would be read by.
         self._border: Border | None = None
+        border = None
         if not isinstance(interactions, History):
-            self._border, items, users = Border.open(interactions, items=items, users=users)
-            interactions = self._border.history
+            border, items, users = Border.open(interactions, items=items, users=users)
+            interactions = border.history
         tables = {
             name: None if table is None else table.lazy().collect()
             for name, table in (("items", items), ("users", users))
         }
         self._learn(interactions, **tables)
+        self._border = border
         return self
 
     def recommend(
@@ -123,6 +126,8 @@ class Generator(ABC):
             Unless the generator was fitted on a frame.
         """
         border = self._known()
+        if k < 1:
+            raise ConfigError(f"k={k} makes no list; expected 1 or more")
         history = border.asked(user_ids, histories)
         n = min(k, history.n_items)
         found = [

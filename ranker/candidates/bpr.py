@@ -11,11 +11,12 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
 from features.arrays import AnyArray, Float32Array, Int32Array
-from features.decay import Length, decay_weights, length_ticks
+from features.decay import Length, length_ticks
+from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Retrieved
 from ranker.candidates.user_keys import find_rows, known_keys
-from ranker.candidates.vectors import VectorGenerator
+from ranker.candidates.vectors import VectorGenerator, mean_rows, recency_shares
 
 
 @dataclass(kw_only=True)
@@ -54,6 +55,10 @@ class BPR(VectorGenerator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
+        if self.factors < 1 or self.iterations < 1:
+            raise ConfigError(
+                f"factors={self.factors} and iterations={self.iterations}; expected 1 or more"
+            )
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         self.n_items_: AnyArray = np.array(history.n_items)
         self.item_: Int32Array = np.unique(history.item)
@@ -92,12 +97,8 @@ class BPR(VectorGenerator):
 
     def user_vectors(self, history: History) -> Float32Array:
         """User factors by the users' events, and 1 for the bias, float32 [n_users, factors + 1]."""
-        weights = decay_weights(history, float(self._get("half_life_ticks_")))
-        matrix = history.matrix(weights).astype(np.float64)
-        total = np.maximum(np.asarray(matrix.sum(1)).ravel(), 1e-30)
-        vectors: Float32Array = (
-            (matrix @ self.takers_.astype(np.float64)) / total[:, None]
-        ).astype(np.float32)
+        shares = recency_shares(history, float(self._get("half_life_ticks_")))
+        vectors = mean_rows(shares, self.takers_)
         row = find_rows(history, self.keys_, np.arange(len(self.keys_)))
         vectors[row >= 0] = self.user_vectors_[row[row >= 0]]
         return vectors

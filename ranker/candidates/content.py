@@ -10,17 +10,20 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
+from threadpoolctl import threadpool_limits
 
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
-from features.decay import Length, decay_weights, length_ticks
+from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates import words
 from ranker.candidates.base import Generator, Retrieved
-from ranker.candidates.vectors import VectorGenerator, is_new
-from ranker.topk import top_rows
+from ranker.candidates.retrieval import top_by_vectors
+from ranker.candidates.select import GROUP, BestSoFar, mask_seen
+from ranker.candidates.vectors import VectorGenerator, is_new, mean_rows, recency_shares
 
-_BLOCK = 128  # users whose scores of all items stand in memory at a time
+_BLOCK = 128  # users whose scores of a tile of items stand in memory at a time
+_TILE = 16_384
 
 
 @dataclass(kw_only=True)
@@ -96,23 +99,47 @@ class TextSimilarity(Generator):
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest positive mean cosines; nothing for users none of whose items has words."""
-        self._get("vectors_")
-        matrix, shares = self._matrix(), _shares(history, float(self.half_life_ticks_))
-        transposed, found = matrix.T.tocsr(), Retrieved.empty(history.n_users, n)
         reduced = self.user_vectors(history)
-        for start in range(0, history.n_users, _BLOCK):
-            rows = slice(start, min(start + _BLOCK, history.n_users))
-            if reduced is None:
-                scores = (shares[rows] @ matrix @ transposed).toarray()
-            else:
-                scores = _by_vectors(reduced[rows], self.vectors_)
-            scores[scores <= 0.0] = np.nan
-            scores[:, self.old_] = np.nan
-            if exclude_seen:
-                own = history.rows(rows.start, rows.stop)
-                scores[own.user, own.item] = np.nan
-            borders = np.arange(len(scores) + 1) * scores.shape[1]
-            found.item[rows], found.score[rows] = top_rows(scores.ravel(), borders, n)
+        rows = np.setdiff1d(np.arange(history.n_items, dtype=np.int32), self.old_)
+        if reduced is None:
+            return self._by_words(history, rows, n, exclude_seen=exclude_seen)
+        found = top_by_vectors(
+            *(reduced, self.vectors_[rows], rows, history, n),
+            exclude_seen=exclude_seen,
+            users=np.flatnonzero(reduced.any(axis=1)),
+        )
+        is_unlike = ~(found.score > 0)
+        found.item[is_unlike], found.score[is_unlike] = -1, np.nan
+        return found
+
+    def _by_words(
+        self, history: History, rows: Int32Array, n: int, *, exclude_seen: bool
+    ) -> Retrieved:
+        """Exact products of sparse rows, a tile of items and a block of users at a time."""
+        found, depth = Retrieved.empty(history.n_users, n), min(n, len(rows))
+        if not depth:
+            return found
+        position = np.full(history.n_items, -1, np.int32)
+        position[rows] = np.arange(len(rows), dtype=np.int32)
+        matrix = self._matrix()
+        profiles = recency_shares(history, float(self.half_life_ticks_)) @ matrix
+        best = BestSoFar(history.n_users, depth, len(rows))
+        for first in range(0, len(rows), _TILE):
+            tile_rows = rows[first : first + _TILE]
+            width = -(-len(tile_rows) // GROUP) * GROUP
+            padded = np.concatenate((tile_rows, np.zeros(width - len(tile_rows), np.int32)))
+            tile = matrix[tile_rows].T.tocsr()
+            for start in range(0, history.n_users, _BLOCK):
+                part = history.rows(start, min(start + _BLOCK, history.n_users))
+                users = slice(start, start + part.n_users)
+                scores = np.full((part.n_users, width), -np.inf, np.float32)
+                scores[:, : len(tile_rows)] = (profiles[users] @ tile).toarray()
+                scores[scores <= 0.0] = -np.inf
+                if exclude_seen:
+                    mask_seen(scores, position, first, part.indptr, part.item)
+                best.offer(users, scores, padded)
+        lists = best.lists()
+        found.item[:, :depth], found.score[:, :depth] = lists.item, lists.score
         return found
 
     @property
@@ -126,9 +153,7 @@ class TextSimilarity(Generator):
         vectors: Float32Array = self._get("vectors_")
         if self.factors is None:
             return None
-        shares = _shares(history, float(self.half_life_ticks_))
-        mean: AnyArray = shares.astype(np.float64) @ vectors.astype(np.float64)
-        return mean.astype(np.float32)
+        return mean_rows(recency_shares(history, float(self.half_life_ticks_)), vectors)
 
     def _matrix(self) -> sparse.csr_matrix:
         shape = (len(self.indptr_) - 1, int(self.n_columns_))
@@ -141,7 +166,8 @@ class TextSimilarity(Generator):
         n = min(self.factors, min(matrix.shape) - 1)
         if n > 0 and matrix.nnz:
             svd = TruncatedSVD(n, random_state=self.random_state or 0)
-            vectors[:, :n] = svd.fit_transform(matrix)
+            with threadpool_limits(1, "blas"):  # several round in another way
+                vectors[:, :n] = svd.fit_transform(matrix)
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
         return vectors
@@ -187,11 +213,7 @@ class EmbeddingSimilarity(VectorGenerator):
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest mean cosines; nothing for users none of whose items has content."""
-        vectors = self.user_vectors(history)
-        found = self._nearest(vectors, history, n, exclude_seen=exclude_seen)
-        is_unknown = ~vectors.any(axis=1)
-        found.item[is_unknown], found.score[is_unknown] = -1, np.nan
-        return found
+        return self._nearest(self.user_vectors(history), history, n, exclude_seen=exclude_seen)
 
     @property
     def item_vectors(self) -> Float32Array:
@@ -205,9 +227,8 @@ class EmbeddingSimilarity(VectorGenerator):
         """Recency-weighted means of the users' items, float32 [n_users, n]."""
         kept: Float32Array = self._get("vectors_")
         if history.memo.get(id(self), (None,))[0] is not kept:
-            weights = _shares(history, float(self.half_life_ticks_))
-            mean = weights[:, self.item_].astype(np.float64) @ kept.astype(np.float64)
-            history.memo[id(self)] = kept, mean.astype(np.float32)
+            weights = recency_shares(history, float(self.half_life_ticks_))
+            history.memo[id(self)] = kept, mean_rows(weights[:, self.item_], kept)
         vectors: Float32Array = history.memo[id(self)][1]
         return vectors
 
@@ -271,14 +292,6 @@ def ready_made(column: pl.Series) -> tuple[Float32Array, BoolArray]:
     return vectors, is_usable
 
 
-def _shares(history: History, half_life: float) -> sparse.csr_matrix:
-    """Users by items: what share of the user's events, weighted by recency, an item has."""
-    matrix = history.matrix(decay_weights(history, half_life))
-    total = np.asarray(matrix.sum(axis=1), np.float32).ravel()
-    matrix.data /= np.repeat(total, np.diff(matrix.indptr))
-    return matrix
-
-
 def _word_counts(column: pl.Series) -> sparse.csr_matrix:
     row, word = words.cells(words.words(column))
     vocabulary = word.unique().sort()
@@ -300,11 +313,3 @@ def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     matrix.data = (matrix.data / np.repeat(norms, np.diff(matrix.indptr))).astype(np.float32)
     return matrix
-
-
-def _by_vectors(users: Float32Array, items: Float32Array) -> Float32Array:
-    """Inner products; by blocks of one height, whose rounding is the same for everybody."""
-    block = np.zeros((_BLOCK, users.shape[1]), np.float32)
-    block[: len(users)] = users
-    scores: Float32Array = (block @ items.T)[: len(users)]
-    return scores

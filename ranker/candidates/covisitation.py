@@ -74,6 +74,8 @@ class CoVisitation(Generator):
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         """Count pairs; attributes are not used."""
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
         weights = self._event_weights(history)
         self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
         order = np.argsort(history.item, kind="stable")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -54,8 +54,10 @@ class EASE(Generator):
     ) -> None:
         if not self.regularization > 0:
             raise ConfigError(f"regularization={self.regularization}; expected a number above 0")
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
+        for name in ("neighbours", "max_items"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value}; expected 1 or more")
         half_life = np.nan if self.half_life is None else length_ticks(history, self.half_life)
         self.half_life_ticks_: AnyArray = np.array(half_life)
         chosen = self._chosen(history)
@@ -89,10 +91,8 @@ class EASE(Generator):
 
 
 def _check_memory(n: int) -> None:
-    needed = 4 * n * n
-    try:
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not known on this system
+    needed, available = 4 * n * n, _available_bytes()
+    if available is None:
         return
     if needed > 0.9 * available:
         fitting = int((0.9 * available / 4) ** 0.5)
@@ -101,6 +101,16 @@ def _check_memory(n: int) -> None:
             f"and {available / 2**30:.1f} GiB are free; fit on the most popular items "
             f"(max_items={fitting // 1000 * 1000}) or take ItemKNN instead"
         )
+
+
+def _available_bytes() -> int | None:
+    """Memory that can be had without swapping; None where the system does not say (Linux does)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    kilobytes = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return next((1024 * n for n in kilobytes), None)
 
 
 def _inverse(matrix: sparse.csr_matrix, regularization: float) -> Float32Array:

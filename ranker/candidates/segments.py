@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
 _MAX_VALUES = 100  # a column with more does not part people into segments
+_ROWS = 4096
+_MAX_CELLS = 2**28  # of items by segments, 1 GiB
 
 
 @dataclass
@@ -58,6 +60,11 @@ class SegmentPopularity(Generator):
     ) -> None:
         self.codes_, n_segments = _codes(_segment_columns(users, self.columns))
         self.item_: Int32Array = np.unique(history.item)
+        if len(self.item_) * (n_segments + 1) > _MAX_CELLS:
+            raise ConfigError(
+                f"{n_segments} segments of {len(self.item_)} items do not fit into memory; name "
+                f"columns with fewer values"
+            )
         weights = np.ones(history.n_events, np.float32)
         if history.clock.is_comparable:
             weights = decay_weights(history, length_ticks(history, self.half_life))
@@ -102,7 +109,7 @@ class CategoryPopularity(Generator):
         Column of the item table: text, integers or lists of text. Default: the first one whose
         values most items share with others.
     per_category : int
-        Items that a category proposes.
+        Items that a category proposes, and those that an item proposes by all of its categories.
     half_life : str, int or float
         Age at which an event counts half for the popularity. As a share of the log: a float.
     recent : str, int or float
@@ -126,11 +133,7 @@ class CategoryPopularity(Generator):
             weights = decay_weights(history, length_ticks(history, self.half_life))
         popularity = np.bincount(history.item, weights, minlength=history.n_items)
         top = _top_of_categories(belongs, popularity, self.per_category)
-        similarity = sparse.csr_matrix(belongs @ top, dtype=np.float32)
-        similarity.setdiag(0.0)
-        similarity.eliminate_zeros()
-        similarity.sort_indices()
-        self.similarity_: sparse.csr_matrix = similarity
+        self.similarity_: sparse.csr_matrix = _largest_of_rows(belongs, top, self.per_category)
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums over the user's events."""
@@ -150,12 +153,15 @@ def _segment_columns(users: pl.DataFrame | None, columns: Sequence[str] | None) 
         missing = [name for name in columns if name not in users.columns]
         if missing:
             raise ConfigError(f"users have no columns {missing}; they have {users.columns[1:]}")
+        unfit = [name for name in columns if not _is_plain(users.schema[name])]
+        if unfit:
+            raise ConfigError(f"columns {unfit} hold neither text nor integers nor booleans")
         return users.select(columns)
     usable = [
         name
         for name in users.columns
         if name != "user_id"
-        and (users[name].dtype.is_integer() or users[name].dtype in _TEXT)
+        and _is_plain(users.schema[name])
         and 2 <= users[name].drop_nulls().n_unique() <= _MAX_VALUES
     ]
     if not usable:
@@ -167,6 +173,10 @@ def _segment_columns(users: pl.DataFrame | None, columns: Sequence[str] | None) 
         )
         return pl.DataFrame({"everybody": pl.repeat("everybody", users.height, eager=True)})
     return users.select(usable)
+
+
+def _is_plain(dtype: object) -> bool:
+    return isinstance(dtype, pl.DataType) and (dtype.is_integer() or dtype in _TEXT)
 
 
 def _codes(table: pl.DataFrame) -> tuple[Int32Array, int]:
@@ -201,6 +211,11 @@ def _membership(items: pl.DataFrame | None, column: str | None, n_items: int) ->
             items.columns[1:],
         )
         return sparse.csr_matrix((n_items, 1), dtype=np.float32)
+    dtype = items.schema[column]
+    if not _is_plain(dtype) and not (isinstance(dtype, pl.List) and _is_plain(dtype.inner)):
+        raise ConfigError(
+            f"column {column!r} is {dtype}; expected text, integers, or lists of them"
+        )
     values = items[column]
     lists = values.cast(pl.List(pl.String)) if values.dtype == pl.List else None
     if lists is None:
@@ -244,3 +259,24 @@ def _top_of_categories(
         values.append(weight[kept] / max(weight.sum(), 1e-30))
     parts = tuple(np.concatenate(part) if part else np.empty(0) for part in (rows, columns, values))
     return sparse.csr_matrix((parts[2], (parts[0], parts[1])), members.shape)
+
+
+def _largest_of_rows(
+    belongs: sparse.csr_matrix, top: sparse.csr_matrix, n_kept: int
+) -> sparse.csr_matrix:
+    """The ``n_kept`` largest cells of each row of ``belongs @ top``, without the diagonal."""
+    n_items = belongs.shape[0]
+    parts = []
+    for start in range(0, n_items, _ROWS):
+        block = sparse.csr_matrix(belongs[start : start + _ROWS] @ top, dtype=np.float32)
+        block.sort_indices()
+        row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+        block.data[block.indices == row + start] = 0.0
+        # Place of each cell in its row, by value and then by item.
+        order = np.lexsort((block.indices, -block.data, row))
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - np.repeat(block.indptr[:-1], np.diff(block.indptr))
+        block.data[place >= n_kept] = 0.0
+        block.eliminate_zeros()
+        parts.append(block)
+    return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, 0))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy import sparse
 
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
+from features.decay import decay_weights
 from features.history import History
 from ranker.border import FrameLike
 from ranker.candidates.approximate import Approximate, ItemGraph
@@ -24,6 +27,27 @@ _DEPTH = 100
 def is_new(history: History, max_events: int) -> BoolArray:
     """Whether an item has at most so many events, bool [n_items]."""
     return np.bincount(history.item, minlength=history.n_items) <= max_events
+
+
+def recency_shares(history: History, half_life: float) -> sparse.csr_matrix:
+    """Users by items: what share of the user's events, weighted by recency, an item has."""
+    # Ages run from the user's last event, so that of a user who was long away something remains.
+    last = history.now.copy()
+    has_events = history.lengths > 0
+    last[has_events] = history.time[history.indptr[1:][has_events] - 1]
+    latest = dataclasses.replace(history, now=last)
+    matrix = history.matrix(decay_weights(latest, half_life))
+    total = np.asarray(matrix.sum(axis=1), np.float32).ravel()
+    matrix.data /= np.repeat(total, np.diff(matrix.indptr))
+    return matrix
+
+
+def mean_rows(weights: sparse.csr_matrix, vectors: Float32Array) -> Float32Array:
+    """``weights @ vectors`` in double precision; only rows of weight are copied for it."""
+    used = np.unique(weights.indices)
+    product = weights[:, used].astype(np.float64) @ vectors[used].astype(np.float64)
+    mean: Float32Array = product.astype(np.float32)
+    return mean
 
 
 @dataclass(kw_only=True)
@@ -59,10 +83,10 @@ class VectorGenerator(Generator):
         users: FrameLike | None = None,
     ) -> Self:
         """See :meth:`Generator.fit`; builds the graph too, where one is wanted."""
+        super().fit(interactions, items=items, users=users)
         self._graph: ItemGraph | None = None
         self.graph_recall_: float | None = None
         self._new: BoolArray | None = None
-        super().fit(interactions, items=items, users=users)
         history = interactions if isinstance(interactions, History) else self._known().history
         if self.max_events is not None:
             self._new = is_new(history, self.max_events)[self._get("item_")]
@@ -95,21 +119,21 @@ class VectorGenerator(Generator):
     def _nearest(
         self, vectors: Float32Array, history: History, n: int, *, exclude_seen: bool
     ) -> Retrieved:
-        """The largest inner products with users' vectors; nothing for users without events."""
+        """The largest inner products with users' vectors; nothing for those of whom it is zero."""
         return top_by_vectors(
             vectors,
             *self._proposed(),
             history,
             n,
             exclude_seen=exclude_seen,
-            graph=getattr(self, "_graph", None),  # none while it is being learned
+            graph=self._graph,
+            users=np.flatnonzero(vectors.any(axis=1)),
         )
 
     def _proposed(self) -> tuple[Float32Array, Int32Array]:
         """Vectors and rows of the items that may be proposed."""
         vectors, item = self._get("vectors_"), self._get("item_")
-        new = getattr(self, "_new", None)  # none while it is being learned
-        return (vectors, item) if new is None else (vectors[new], item[new])
+        return (vectors, item) if self._new is None else (vectors[self._new], item[self._new])
 
     def _measure_recall(self, history: History) -> float | None:
         active = np.flatnonzero(history.lengths)

@@ -227,7 +227,7 @@ class _Lesson:
         n, n_each = len(batch.user), 1 + batch.negative.shape[1]
         user = np.repeat(batch.user, n_each)
         item = np.concatenate((batch.item[:, None], batch.negative), axis=1).ravel()
-        value = self.sides.users.at(user, item, self.shape)
+        value = self.sides.users.at(user, item)
         u, user_bias = self._encoded(self.network.user, self.sides.users, user, item, value)
         v, item_bias = self._encoded(self.network.item, self.sides.items, item, user, value)
         target = self._on_device(batch.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def read_arrays(
     column : Series
         Lists or arrays of numbers: height x width, or height x width x channels.
     shape : tuple of int, optional
-        Of each image, where its numbers stand in one flat row. Default: what the first has.
+        Of each image, where its numbers stand in one flat row. Default: the commonest shape, of
+        equally common ones the first; images of other shapes cannot be used.
     is_taught : bool array [n_rows]
         Rows whose numbers set the scale.
 
@@ -44,12 +46,15 @@ def read_arrays(
     is_known : bool array [n_rows]
     """
     rows = [None if row is None else _array(row) for row in column.to_list()]
+    is_flat = shape is not None
+    usable = {i: r for i, r in enumerate(rows) if r is not None and r.size and np.isfinite(r).all()}
     if shape is None:
-        shape = next((r.shape for r in rows if r is not None and r.ndim in (2, 3)), (1, 1))
+        shapes = Counter(row.shape for row in usable.values() if row.ndim in (2, 3))
+        shape = shapes.most_common(1)[0][0] if shapes else (1, 1)
     size, values = int(np.prod(shape)), np.zeros((len(rows), *shape), np.float32)
     is_known = np.zeros(len(rows), bool)
-    for index, row in enumerate(rows):
-        if row is not None and row.size == size and np.isfinite(row).all():
+    for index, row in usable.items():
+        if row.size == size if is_flat else row.shape == shape:
             values[index], is_known[index] = row.reshape(shape), True
     n_missing = sum(row is None for row in rows)
     _report(column.name, n_missing, int((~is_known).sum()) - n_missing, len(rows))

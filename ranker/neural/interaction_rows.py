@@ -26,11 +26,16 @@ class Rows:
         Ascending in each row.
     value : float32 array [n_cells]
         Mean weight of a cell's events, less the mean of all.
+    key : int64 array [n_cells]
+        ``row * n_columns + column``, ascending.
+    n_columns : int
     """
 
     indptr: Int64Array
     column: Int64Array
     value: Float32Array
+    key: Int64Array
+    n_columns: int
 
     @classmethod
     def of(cls, row: AnyArray, column: AnyArray, value: AnyArray, shape: tuple[int, int]) -> Rows:
@@ -38,17 +43,16 @@ class Rows:
         key, at = np.unique(row * np.int64(shape[1]) + column, return_inverse=True)
         mean = np.bincount(at, value, len(key)) / np.bincount(at, minlength=len(key))
         indptr = np.searchsorted(key, np.arange(shape[0] + 1) * np.int64(shape[1]))
-        return cls(indptr, key % max(shape[1], 1), mean.astype(np.float32))
+        column = key % max(shape[1], 1)
+        return cls(indptr, column, mean.astype(np.float32), key, shape[1])
 
-    def at(self, rows: AnyArray, columns: AnyArray, shape: tuple[int, int]) -> Float32Array:
+    def at(self, rows: AnyArray, columns: AnyArray) -> Float32Array:
         """Values of cells, NaN where there is none."""
-        own = np.repeat(np.arange(shape[0]), np.diff(self.indptr))
-        key = own * np.int64(shape[1]) + self.column
-        wanted = rows * np.int64(shape[1]) + columns
-        if not len(key):
+        wanted = rows * np.int64(self.n_columns) + columns
+        if not len(self.key):
             return np.full(len(wanted), np.nan, np.float32)
-        place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        return np.where(key[place] == wanted, self.value[place], np.nan).astype(np.float32)
+        place = np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)
+        return np.where(self.key[place] == wanted, self.value[place], np.nan).astype(np.float32)
 
     def bags(self, rows: AnyArray) -> Bags:
         """The cells of some rows, as tensors."""

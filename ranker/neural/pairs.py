@@ -12,6 +12,7 @@ from features.clock import ClockKind
 from features.history import History
 from features.kernel import kernel
 from ranker.neural.training import shuffled
+from ranker.neural.validation import total_gain
 
 _MAX_HELD_OUT = 2_000
 _HELD_OUT_SHARE = 0.05
@@ -109,16 +110,10 @@ class Pairs:
         for at in range(0, len(events), _BLOCK):
             part = events[at : at + _BLOCK]
             user, wanted = self.user[part], self.item[part]
-            values = np.array(scores(user))
-            row = np.arange(len(part))
-            own = values[row, wanted]
             size = self.n_seen[user]
             first = np.repeat(self._seen_indptr[user] - np.cumsum(size) + size, size)
-            values[np.repeat(row, size), self._seen_item[first + np.arange(size.sum())]] = -np.inf
-            # What is wanted was taken too, and left out; ties count against it, or a network that
-            # says the same of all items would be perfect.
-            rank = (values >= own[:, None]).sum(1)
-            total += float((1.0 / np.log2(rank[rank < 10] + 2.0)).sum())
+            seen = self._seen_item[first + np.arange(size.sum())]
+            total += total_gain(scores(user), wanted, np.repeat(np.arange(len(part)), size), seen)
         return total / max(len(events), 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -121,3 +122,17 @@ def test_more_factors_than_items():
     assert generator.vectors_.shape == (2, 64)
     found = generator.retrieve(history, 2, exclude_seen=False)
     assert np.isfinite(found.score).all()
+
+
+def test_trap_implicit_users_of_whom_nothing_is_known_get_no_arbitrary_items():
+    """A session of items without events, and events that have faded to nothing."""
+    history = history_from([[0, 1], [1, 2], [0, 2]], 4)
+    model = ALS(factors=2, iterations=2).fit(history)
+    stranger = history_from([[3], [0]], 4)
+    found = model.retrieve(stranger, 2, exclude_seen=False)
+    assert found.item[0].tolist() == [-1, -1]
+    assert (found.item[1] >= 0).all()
+    log = history_from([[0, 1], [1, 2], [0]], 3, time=[[99_000, 99_990], [99_800, 99_900], [5]])
+    log = dataclasses.replace(log, now=np.full(3, 100_000))
+    faded = ALS(factors=2, iterations=2, half_life=100).fit(log)
+    assert faded.retrieve(log, 1, exclude_seen=False).item[2].tolist() == [-1]

@@ -100,12 +100,12 @@ def test_old_events_of_a_user_fade():
 
 
 def test_too_many_items_for_the_memory(monkeypatch):
-    monkeypatch.setattr(ease.os, "sysconf", lambda name: 10)
+    monkeypatch.setattr(ease, "_available_bytes", lambda: 100)
     with pytest.raises(ConfigError, match=r"5 x 5 items.*max_items=.*ItemKNN"):
         EASE().fit(history_from(TAKEN, 6))
 
 
-@pytest.mark.parametrize("keywords", [{"regularization": 0.0}, {"neighbours": 0}])
+@pytest.mark.parametrize("keywords", [{"regularization": 0.0}, {"neighbours": 0}, {"max_items": 0}])
 def test_parameters_out_of_range(keywords):
     with pytest.raises(ConfigError, match=next(iter(keywords))):
         EASE(**keywords).fit(history_from(TAKEN, 6))

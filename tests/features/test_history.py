@@ -130,7 +130,7 @@ def test_facts_of_a_longer_log_give_the_names_their_numbers():
     late = History.build(frame[1:], facts=LogFacts.of(frame), **options)
     assert late.event.tolist() == [1]
     plain = History.build(frame.drop("event"), facts=LogFacts.of(frame), **options)
-    assert plain.event.tolist() == [0, 0]
+    assert plain.event.tolist() == [-1, -1], "of no name, rather than of the first"
 
 
 def test_no_events_and_no_users():
