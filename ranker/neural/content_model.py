@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Self, cast
@@ -16,7 +15,6 @@ from torch.nn import functional
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
 from features.errors import ConfigError
 from features.history import History
-from ranker.candidates.base import Retrieved
 from ranker.neural import losses
 from ranker.neural.encoders import (
     FeatureEncoder,
@@ -26,9 +24,8 @@ from ranker.neural.encoders import (
     TextEncoder,
 )
 from ranker.neural.generator import INFERENCE, check_above_zero
-from ranker.neural.history_model import HistoryModel, TwoSides
+from ranker.neural.history_model import HistoryModel, TwoSides, only_items
 from ranker.neural.item_features import Features, from_arrays, known_rows, to_arrays
-from ranker.topk import top_rows
 
 _BLOCK = 128  # users at a time; one fixed height keeps their rounding the same
 _ITEMS, _USERS = "item_features.", "user_features."
@@ -56,7 +53,7 @@ class ContentModel(HistoryModel):
     temperature: float | None = 0.07
     half_life: float = 5.0
 
-    learned: ClassVar[tuple[str, ...]] = (*HistoryModel.learned, "has_id_", "is_encoded_")
+    learned: ClassVar[tuple[str, ...]] = (*HistoryModel.learned, "has_id_")
 
     @abstractmethod
     def _read(
@@ -84,9 +81,6 @@ class ContentModel(HistoryModel):
     def _features(self, features: Features) -> FeatureEncoder | None:
         return FeatureEncoder(features, self.factors, self._text()) if features else None
 
-    def _build(self) -> nn.Module:
-        return super()._build().eval()  # also where there is nothing to learn from
-
     def _check(self) -> None:
         super()._check()
         check_above_zero(self, "half_life")
@@ -98,51 +92,18 @@ class ContentModel(HistoryModel):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        self._check()
         is_taught = np.bincount(history.item, minlength=history.n_items) > 0
         self.item_features_, self.user_features_ = self._read(
             items, users, is_taught, history.lengths > 0
         )
         self.has_id_: BoolArray = is_taught & self._uses_ids()
-        self.is_encoded_: BoolArray = self.has_id_ | known_rows(
-            self.item_features_, history.n_items
-        )
-        super()._learn(self._visible(history), items=items, users=users)
-        self.network_.to(self._device())
-        self.item_: Int32Array = np.flatnonzero(self.is_encoded_).astype(np.int32)
+        is_encoded = self.has_id_ | known_rows(self.item_features_, history.n_items)
+        super()._learn(only_items(history, is_encoded), items=items, users=users)
+        self.item_: Int32Array = np.flatnonzero(is_encoded).astype(np.int32)
         rows = torch.from_numpy(self.item_.astype(np.int64)).to(self._device())
         with INFERENCE, torch.inference_mode():
             network = cast(TwoSides, self.network_)
             self.vectors_: Float32Array = network.item_vectors(rows).cpu().numpy()
-
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest inner products; nothing for users of whom nothing is known."""
-        vectors = self.user_vectors(history)
-        found = self._nearest(vectors, history, n, exclude_seen=exclude_seen)
-        is_known = vectors.any(axis=1)
-        found.item[~is_known], found.score[~is_known] = -1, np.nan
-        silent = np.flatnonzero(is_known & (history.lengths == 0))
-        for start in range(0, len(silent), _BLOCK):
-            rows = silent[start : start + _BLOCK]
-            block = np.zeros((_BLOCK, self.factors), np.float32)
-            block[: len(rows)] = vectors[rows]
-            scores = (block @ self.vectors_.T)[: len(rows)]
-            borders = np.arange(len(rows) + 1) * scores.shape[1]
-            place, score = top_rows(scores.ravel(), borders, n)
-            found.item[rows] = np.where(place >= 0, self.item_[place], -1)
-            found.score[rows] = score
-        return found
-
-    def user_vectors(self, history: History) -> Float32Array:
-        """User embeddings, float32 [n_users, factors]; zeros where nothing is known."""
-        learned = self._get("vectors_")
-        # Another fit learns other vectors, by which the memo is told to be out of date.
-        if history.memo.get(id(self), (None,))[0] is not learned:
-            vectors = self._encode(self._visible(history))
-            self._encode_silent(history, vectors)
-            history.memo[id(self)] = learned, vectors
-        kept: Float32Array = history.memo[id(self)][1]
-        return kept
 
     def arrays(self) -> dict[str, AnyArray]:
         """Everything learned, the encoded attributes included."""
@@ -157,19 +118,10 @@ class ContentModel(HistoryModel):
         own = {k: v for k, v in arrays.items() if not k.startswith((_ITEMS, _USERS))}
         return super().restore(own)
 
-    def _visible(self, history: History) -> History:
-        """The events with items of which something is known."""
-        is_kept = self.is_encoded_[history.item]
-        if is_kept.all():
-            return history
-        return dataclasses.replace(
-            history,
-            indptr=np.concatenate(([0], np.cumsum(is_kept)))[history.indptr],
-            item=history.item[is_kept],
-            time=history.time[is_kept],
-            weight=history.weight[is_kept],
-            event=history.event[is_kept],
-        )
+    def _encode(self, history: History) -> Float32Array:
+        vectors = super()._encode(history)
+        self._encode_silent(history, vectors)
+        return vectors
 
     def _encode_silent(self, history: History, vectors: Float32Array) -> None:
         """Fill in users without telling events whom their attributes describe."""
@@ -177,9 +129,7 @@ class ContentModel(HistoryModel):
             return
         is_described = known_rows(self.user_features_, len(self.user_features_[0].is_known))
         row = np.where(history.row < len(is_described), history.row, -1)
-        silent = np.flatnonzero(
-            (self._visible(history).lengths == 0) & (row >= 0) & is_described[row]
-        )
+        silent = np.flatnonzero((history.lengths == 0) & (row >= 0) & is_described[row])
         by_events: RecencyMean = self.network_.history  # type: ignore[assignment]
         with INFERENCE, torch.inference_mode():
             for start in range(0, len(silent), _BLOCK):

@@ -16,7 +16,7 @@ from features.arrays import AnyArray, Float32Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.neural import losses
-from ranker.neural.generator import INFERENCE
+from ranker.neural.generator import INFERENCE, check_share, check_widths
 from ranker.neural.interaction_rows import Rows, Tower
 from ranker.neural.matrix_factorization import MatrixFactorization
 from ranker.neural.pairs import PairBatch, Pairs
@@ -59,16 +59,23 @@ class DeepMatrixFactorization(MatrixFactorization):
         """Settings read from JSON hold lists."""
         self.towers = tuple(self.towers)
 
-    def _learn(
-        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
-    ) -> None:
-        """Learn the interactions; attributes are not used."""
+    def _check(self) -> None:
+        super()._check()
+        check_share(self, "dropout")
+        check_widths(self, "towers")
+
+    def _check_loss(self) -> None:
         expected = ("mse", "nce") if self.towers else ("mse",)
         if self.loss not in expected:
             raise ConfigError(
                 f"loss={self.loss!r} is not known to {'' if self.towers else 'no '}towers; "
                 f"expected one of {expected}"
             )
+
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        """Learn the interactions; attributes are not used."""
         if not self.towers:
             super()._learn(history, items=items, users=users)
             self.scale_: AnyArray = np.zeros(3)
@@ -87,7 +94,7 @@ class DeepMatrixFactorization(MatrixFactorization):
                 self.network_,
                 lesson.batches,
                 lesson.loss,
-                self._schedule(history),
+                self._schedule(history, self.network_),
                 validate=lesson.validate if pairs.held_out.any() else None,
             )
         )
@@ -131,7 +138,7 @@ class DeepMatrixFactorization(MatrixFactorization):
         )
         vectors, bias = encode_all(self, self._towers().user, rows)
         out = np.column_stack((vectors, bias + self.average_[0, -2], np.ones(len(bias))))
-        out[history.lengths == 0] = 0.0
+        out[np.diff(rows.indptr) == 0] = 0.0
         return out.astype(np.float32)
 
 

@@ -8,7 +8,7 @@ import threading
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ import torch
 from features.arrays import AnyArray
 from features.errors import ConfigError, ModelFormatError
 from features.history import History
+from ranker.border import FrameLike
 from ranker.candidates.base import Generator
 from ranker.neural.training import Schedule
 
@@ -48,7 +49,8 @@ class NeuralGenerator(Generator):
         ``"cpu"``, ``"cuda"``, ... Default: CUDA where there is one.
     checkpoints : str, optional
         Folder that keeps every epoch by safetensors; a fit that was interrupted goes on from
-        there. A checkpoint belongs to one history and one set of parameters.
+        there. A checkpoint belongs to one history with its catalogue and attributes and to one
+        set of parameters, and is removed when the fit has ended.
     random_state : int, optional
         Default: 0, or what the engine derives from its own.
     """
@@ -66,6 +68,34 @@ class NeuralGenerator(Generator):
     @abstractmethod
     def _build(self) -> torch.nn.Module:
         """An untrained network of the shape that the learned attributes say."""
+
+    def _check(self) -> None:
+        """Make sure that the parameters can be learned with; subclasses add their own.
+
+        Raises
+        ------
+        ConfigError
+        """
+        check_at_least(self, epochs=1, patience=1, batch_size=1, weight_decay=0)
+        check_above_zero(self, "learning_rate")
+        check_share(self, "averaging")
+
+    def fit(
+        self,
+        interactions: History | FrameLike,
+        *,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
+    ) -> Self:
+        """See :meth:`Generator.fit`.
+
+        Raises
+        ------
+        ConfigError
+            For parameters out of range, and if the training diverges.
+        """
+        self._check()
+        return super().fit(interactions, items=items, users=users)
 
     def arrays(self) -> dict[str, AnyArray]:
         """Everything learned, the weights of the network included."""
@@ -100,7 +130,7 @@ class NeuralGenerator(Generator):
             torch.manual_seed(self.random_state or 0)
             return self._build()
 
-    def _schedule(self, history: History) -> Schedule:
+    def _schedule(self, history: History, network: torch.nn.Module) -> Schedule:
         return Schedule(
             epochs=self.epochs,
             patience=self.patience,
@@ -108,7 +138,7 @@ class NeuralGenerator(Generator):
             weight_decay=self.weight_decay,
             seed=self.random_state or 0,
             device=self._device(),
-            checkpoint=self._checkpoint(history),
+            checkpoint=self._checkpoint(history, network),
             description=f"train {type(self).__name__}",
             averaging=self.averaging,
         )
@@ -116,15 +146,27 @@ class NeuralGenerator(Generator):
     def _device(self) -> str:
         return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
-    def _checkpoint(self, history: History) -> Path | None:
+    def _checkpoint(self, history: History, network: torch.nn.Module) -> Path | None:
+        """Where a training is kept, by all that it depends on."""
         if self.checkpoints is None:
             return None
         parameters = {k: v for k, v in asdict(self).items() if k not in ("checkpoints", "device")}
-        digest = hashlib.sha256(
-            json.dumps([type(self).__name__, parameters], sort_keys=True).encode()
-        )
-        for array in (history.indptr, history.item, history.time, history.weight, history.event):
-            digest.update(array.tobytes())
+        names = ("indptr", "item", "time", "weight", "event", "row")
+        arrays: dict[str, AnyArray] = {name: getattr(history, name) for name in names}
+        arrays["item_"] = self._get("item_")
+        # Networks hold what was learned beforehand, such as encoded attributes, as buffers.
+        arrays |= {name: value.cpu().numpy() for name, value in network.named_buffers()}
+        facts: dict[str, Any] = {
+            "model": type(self).__name__,
+            "parameters": parameters,
+            "clock": history.clock.kind.value,
+            "catalogue": [history.n_users, history.n_items],
+            "arrays": {name: [str(array.dtype), array.shape] for name, array in arrays.items()},
+            "weights": {name: value.shape for name, value in network.state_dict().items()},
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for name in sorted(arrays):
+            digest.update(np.ascontiguousarray(arrays[name]).data)
         return Path(self.checkpoints) / f"{digest.hexdigest()[:32]}.safetensors"
 
 
@@ -154,8 +196,8 @@ def check_above_zero(generator: Generator, *names: str) -> None:
             raise ConfigError(f"{name}={value!r} must be above 0")
 
 
-def check_share(generator: Generator, *names: str) -> None:
-    """Make sure that parameters are at least 0 and below 1.
+def check_share(generator: Generator, *names: str, includes_one: bool = False) -> None:
+    """Make sure that parameters are at least 0 and below 1, or, on demand, 1.
 
     Raises
     ------
@@ -163,5 +205,18 @@ def check_share(generator: Generator, *names: str) -> None:
     """
     for name in names:
         value = getattr(generator, name)
-        if not 0 <= value < 1:
-            raise ConfigError(f"{name}={value!r} must be at least 0 and below 1")
+        if not (0 <= value < 1 or (includes_one and value == 1)):
+            upper = "at most" if includes_one else "below"
+            raise ConfigError(f"{name}={value!r} must be at least 0 and {upper} 1")
+
+
+def check_widths(generator: Generator, name: str) -> None:
+    """Make sure that all widths of layers are above zero.
+
+    Raises
+    ------
+    ConfigError
+    """
+    widths = getattr(generator, name)
+    if not all(width >= 1 for width in widths):
+        raise ConfigError(f"{name}={widths!r} must be widths of at least 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, cast
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
+from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Retrieved
@@ -23,10 +24,10 @@ from ranker.neural.generator import (
     NeuralGenerator,
     check_above_zero,
     check_at_least,
-    check_share,
 )
 from ranker.neural.sequences import NextItem, Sequences, latest, read
 from ranker.neural.training import train
+from ranker.neural.validation import total_gain
 
 _BLOCK = 128  # users encoded at a time; one fixed height keeps their rounding the same
 _RUN = 4_096  # items encoded at a time
@@ -83,6 +84,8 @@ class TwoSides(nn.Module):
 class HistoryModel(NeuralGenerator, VectorGenerator):
     """Base of the networks whose user is what his events say, learned by predicting the next one.
 
+    Events with items that the network does not know say nothing.
+
     Parameters
     ----------
     factors : int
@@ -120,24 +123,13 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
         """Rows of the items that can be proposed, ascending; by default those with events."""
         return np.unique(history.item)
 
-    def _prepare(
-        self, history: History, items: pl.DataFrame | None, users: pl.DataFrame | None
-    ) -> None:
-        """Learn of the attributes what the networks need."""
-
     def _build(self) -> nn.Module:
         return TwoSides(self._items_network(), self._history_network(), self.temperature)
 
     def _check(self) -> None:
-        """Make sure that the parameters can be learned with.
-
-        Raises
-        ------
-        ConfigError
-        """
-        check_at_least(self, epochs=1, patience=1, batch_size=1, factors=1, max_length=1)
-        check_above_zero(self, "learning_rate", "temperature")
-        check_share(self, "averaging")
+        super()._check()
+        check_at_least(self, factors=1, max_length=1)
+        check_above_zero(self, "temperature")
         if self.n_negatives is not None:
             check_at_least(self, n_negatives=1)
         if self.loss not in ("softmax", "sampled", "bpr", "mse"):
@@ -148,11 +140,10 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        self._check()
         self.n_items_: AnyArray = np.array(history.n_items)
         self.item_ = self._proposable(history)
-        self._prepare(history, items, users)
-        self.network_ = self._seeded()
+        # Served as it is where there is nothing to learn from.
+        self.network_ = self._seeded().to(self._device()).eval()
         examples = NextItem(history, self.max_length, self._held_out(history))
         lesson = _Lesson(self, cast(TwoSides, self.network_), examples)
         n_epochs = 0
@@ -161,14 +152,14 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
                 self.network_,
                 lambda rng: ((rng, *batch) for batch in examples.batches(rng, self.batch_size)),
                 lesson.loss,
-                self._schedule(history),
+                self._schedule(history, self.network_),
                 validate=lesson.validate if examples.held_out.any() else None,
             )
         self.n_epochs_: AnyArray = np.array(n_epochs)
         self.vectors_: Float32Array = lesson.vectors(self.item_).cpu().numpy()
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest inner products; nothing for users without events."""
+        """The largest inner products; nothing for users of whom nothing is known."""
         return self._nearest(self.user_vectors(history), history, n, exclude_seen=exclude_seen)
 
     @property
@@ -179,15 +170,22 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
         return vectors
 
     def user_vectors(self, history: History) -> Float32Array:
-        """User embeddings by the users' events, float32 [n_users, factors]."""
+        """User embeddings, float32 [n_users, factors]; zeros where nothing is known."""
         network = self._get("network_")
         if id(network) not in history.memo:
             # The network is kept too: its id is not given to another one meanwhile.
-            history.memo[id(network)] = network, self._encode(history)
+            history.memo[id(network)] = network, self._encode(self._visible(history))
         vectors: Float32Array = history.memo[id(network)][1]
         return vectors
 
+    def _visible(self, history: History) -> History:
+        """The events with items that the network knows."""
+        is_known = np.zeros(int(self.n_items_), bool)
+        is_known[self.item_] = True
+        return only_items(history, is_known)
+
     def _encode(self, history: History) -> Float32Array:
+        """User embeddings by events with known items; zeros for users without any."""
         out = np.zeros((history.n_users, self.factors), np.float32)
         start, stop = latest(history, self.max_length)
         size = stop - start
@@ -223,6 +221,21 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
         held_out = np.zeros(history.n_users, bool)
         held_out[np.random.default_rng(self.random_state or 0).choice(can, n, replace=False)] = True
         return held_out
+
+
+def only_items(history: History, is_kept: BoolArray) -> History:
+    """The same users with the events of some items, whose flags are bool [n_items], alone."""
+    keeps = is_kept[history.item]
+    if keeps.all():
+        return history
+    return dataclasses.replace(
+        history,
+        indptr=np.concatenate(([0], np.cumsum(keeps)))[history.indptr],
+        item=history.item[keeps],
+        time=history.time[keeps],
+        weight=history.weight[keeps],
+        event=history.event[keeps],
+    )
 
 
 class _Lesson:
@@ -327,11 +340,7 @@ class _Lesson:
                 sequences.user[rows],
             )
             scores = self.model._last(self.model._batch(part, self.examples.history)) @ vectors.T
-            wanted = torch.from_numpy(place[target[rows]]).to(scores.device)
-            own = scores.gather(1, wanted[:, None])
             row, event = np.nonzero(np.arange(part.item.shape[1]) < part.size[:, None])
-            seen = torch.from_numpy(place[part.item[row, event]]).to(scores.device)
-            scores[torch.from_numpy(row).to(scores.device), seen] = -torch.inf
-            rank = (scores > own).sum(1).cpu().numpy()
-            total += float((1.0 / np.log2(rank[rank < 10] + 2.0)).sum())
+            seen = place[part.item[row, event]]
+            total += total_gain(scores.cpu().numpy(), place[target[rows]], row, seen)
         return total / max(len(target), 1)

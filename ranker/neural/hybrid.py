@@ -13,6 +13,7 @@ from features.errors import ConfigError
 from ranker.candidates import words
 from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
+from ranker.neural.generator import check_at_least, check_share
 from ranker.neural.item_features import Features, read_features
 
 
@@ -49,6 +50,11 @@ class Hybrid(ContentModel):
         """JSON knows no tuples."""
         self.columns = None if self.columns is None else tuple(self.columns)
 
+    def _check(self) -> None:
+        super()._check()
+        check_share(self, "id_dropout", includes_one=True)
+        check_at_least(self, max_words=1, max_vocabulary=1)
+
     def _uses_ids(self) -> bool:
         return self.id_dropout < 1.0
 
@@ -62,8 +68,6 @@ class Hybrid(ContentModel):
         is_taught: BoolArray,
         knows_user: BoolArray,
     ) -> tuple[Features, Features]:
-        if not 0 <= self.id_dropout <= 1:
-            raise ConfigError(f"id_dropout={self.id_dropout} is no share between 0 and 1")
         table = words.need_items(self, items)
         found = read_features(
             table,

@@ -12,6 +12,7 @@ from features.errors import ConfigError
 from ranker.candidates import words
 from ranker.candidates.content import is_vector
 from ranker.neural.content_model import ContentModel
+from ranker.neural.generator import check_at_least
 from ranker.neural.images import is_image, read_arrays, read_files
 from ranker.neural.item_features import Feature, Features, read_vectors
 
@@ -43,6 +44,10 @@ class ImageContent(ContentModel):
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
         self.shape = None if self.shape is None else tuple(self.shape)
+
+    def _check(self) -> None:
+        super()._check()
+        check_at_least(self, size=1)
 
     def _read(
         self,

@@ -13,7 +13,7 @@ from features.history import History
 from ranker.candidates.base import Retrieved
 from ranker.candidates.predictor import RatingPredictor
 from ranker.candidates.vectors import VectorGenerator
-from ranker.neural.generator import NeuralGenerator
+from ranker.neural.generator import NeuralGenerator, check_at_least
 
 _RUN = 65_536  # pairs scored at a time
 
@@ -39,16 +39,20 @@ class InnerProduct(NeuralGenerator, VectorGenerator, RatingPredictor):
 
     @abstractmethod
     def _encode(self, history: History) -> Float32Array:
-        """Vectors of users with events, float32 [n_users, factors + 2]; zeros for the others."""
+        """Vectors of users, float32 [n_users, factors + 2]; zeros without events of known items."""
+
+    def _check(self) -> None:
+        super()._check()
+        check_at_least(self, factors=1)
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest scores; nothing for users without events."""
+        """The largest scores; nothing for users without events of known items."""
         return self._nearest(self.user_vectors(history), history, n, exclude_seen=exclude_seen)
 
     def score_pairs(self, history: History, user: AnyArray, item: AnyArray) -> Float32Array:
         """Scores of pairs, float32 [n]; ratings stay within those of the log."""
         vectors = self.user_vectors(history)
-        vectors = np.where((history.lengths == 0)[:, None], self.average_[0], vectors)
+        vectors = np.where(vectors.any(axis=1, keepdims=True), vectors, self.average_[0])
         place = self._places(item)
         out = np.empty(len(user), np.float32)
         for at in range(0, len(user), _RUN):

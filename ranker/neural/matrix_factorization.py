@@ -18,6 +18,7 @@ from features.history import History
 from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
 from ranker.neural.fold_in import Ridge
+from ranker.neural.generator import check_above_zero, check_at_least
 from ranker.neural.inner_product import InnerProduct
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import train
@@ -69,12 +70,20 @@ class MatrixFactorization(InnerProduct):
         *("n_users_", "keys_", "place_", "gram_", "targets_"),
     )
 
+    def _check(self) -> None:
+        super()._check()
+        check_at_least(self, n_negatives=int(self.loss in ("bpr", "bce", "nce")), regularization=0)
+        check_above_zero(self, "init_std")
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        if self.loss not in _LOSSES:
+            raise ConfigError(f"loss={self.loss!r} is not known; expected one of {_LOSSES}")
+
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         """Factorise; attributes are not used."""
-        if self.loss not in _LOSSES:
-            raise ConfigError(f"loss={self.loss!r} is not known; expected one of {_LOSSES}")
         self._begin(history)
         self.n_users_: AnyArray = np.array(history.n_users)
         pairs = Pairs(history, self.item_, self.random_state or 0)
@@ -87,7 +96,7 @@ class MatrixFactorization(InnerProduct):
                 network,
                 lesson.batches,
                 lesson.loss,
-                self._schedule(history),
+                self._schedule(history, network),
                 validate=lesson.validate if pairs.held_out.any() else None,
             )
         )
@@ -145,7 +154,8 @@ class MatrixFactorization(InnerProduct):
         out = np.zeros((history.n_users, self.factors + 2), np.float32)
         row = find_rows(history, self.keys_, self.place_)
         out[row >= 0] = self._trained(row[row >= 0])
-        users = np.flatnonzero((history.lengths > 0) & (row < 0))
+        place = self._places(history.item)
+        users = np.setdiff1d(history.user[place >= 0], np.flatnonzero(row >= 0))
         taken, other = self.targets_.tolist()
         is_rating = bool(np.isnan(taken))
         x, offsets = self._problem()
@@ -153,7 +163,7 @@ class MatrixFactorization(InnerProduct):
             x, offsets, self.gram_, other, 0 if is_rating else self._weight(), self.regularization
         )
         targets = history.weight if is_rating else np.full(history.n_events, taken)
-        solved = ridge.solve(history.indptr, self._places(history.item), targets, users)
+        solved = ridge.solve(history.indptr, place, targets, users)
         solved[:, -1] += self.average_[0, -2]
         out[users] = np.column_stack((solved, np.ones(len(users), np.float32)))
         return out

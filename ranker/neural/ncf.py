@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +21,13 @@ from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.predictor import RatingPredictor
 from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
-from ranker.neural.generator import INFERENCE, NeuralGenerator
+from ranker.neural.generator import (
+    INFERENCE,
+    NeuralGenerator,
+    check_above_zero,
+    check_at_least,
+    check_widths,
+)
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import Schedule, train
 
@@ -88,32 +95,43 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
         """Settings read from JSON hold lists."""
         self.layers = tuple(self.layers)
 
-    def _learn(
-        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
-    ) -> None:
-        """Learn from the interactions; attributes are passed on to ``rerank``."""
+    def _check(self) -> None:
+        super()._check()
+        check_at_least(self, factors=1, n_negatives=1, regularization=0, depth=1)
+        check_above_zero(self, "init_std")
+        check_widths(self, "layers")
         if self.architecture not in ("gmf", "mlp", "neumf"):
             raise ConfigError(
                 f"architecture={self.architecture!r} is not known; expected 'gmf', 'mlp' or 'neumf'"
             )
         if self.architecture != "gmf" and not self.layers:
             raise ConfigError("layers=() has no layer; give the widths, such as (64, 32, 16)")
+
+    def _learn(
+        self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> None:
+        """Learn from the interactions; attributes are passed on to ``rerank``."""
         self.n_items_: AnyArray = np.array(history.n_items)
         self.n_users_: AnyArray = np.array(history.n_users)
         self.item_: Int32Array = np.unique(history.item)
         pairs = Pairs(history, self.item_, self.random_state or 0)
-        schedule = self._schedule(history)
         parts: list[_Network] = []
+        kept: list[Path] = []
         if self.architecture == "neumf" and self.pretrain:
             for name in ("gmf", "mlp"):
                 part: NeuralCollaborativeFiltering = dataclasses.replace(self, architecture=name)
                 part.n_users_, part.item_ = self.n_users_, self.item_
                 parts.append(part._network(part._seeded()))
-                _Lesson(self, parts[-1], pairs).run(_named(schedule, name))
+                schedule = _named(self._schedule(history, parts[-1]), name)
+                _Lesson(self, parts[-1], pairs).run(schedule)
+                kept += [schedule.checkpoint] if schedule.checkpoint else []
         network = self._network(self._seeded())
         if parts:
             network.begin(*parts)
+        schedule = self._schedule(history, network)
         self.n_epochs_: AnyArray = np.array(_Lesson(self, network, pairs).run(schedule))
+        for path in kept:
+            path.unlink(missing_ok=True)
         self.network_: nn.Module = network
         self._remember(history, pairs)
         if self.rerank is not None:
@@ -161,7 +179,7 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
         return self
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest log odds; nothing for users without events."""
+        """The largest log odds; nothing for users without events of known items."""
         vectors = self._vectors(history)
         found = Retrieved.empty(history.n_users, n)
         if self.rerank is None:
@@ -170,7 +188,7 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
             listed = self.source_.retrieve(history, self.depth, exclude_seen=exclude_seen).item
         with INFERENCE, torch.inference_mode():
             scorer = _Scorer(self._network(), self._device())
-            for user in np.flatnonzero(history.lengths):
+            for user in np.flatnonzero(vectors.any(axis=1)):
                 # One user at a time: nobody's company can touch the rounding of his scores.
                 if listed is None:
                     rows, scores = self.item_, scorer.all(vectors[user])
@@ -192,9 +210,8 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
         network = self._network()
         vectors, place = self._vectors(history), self._places(item)
         table = network.item.weight.detach().cpu().numpy()
-        vectors = np.where(
-            (history.lengths == 0)[:, None], self.typical_.mean(0, dtype=np.float32), vectors
-        )
+        typical = self.typical_.mean(0, dtype=np.float32)
+        vectors = np.where(vectors.any(axis=1, keepdims=True), vectors, typical)
         average = table.mean(0)
         out = np.empty(len(user), np.float32)
         device = self._device()
@@ -207,7 +224,7 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
         return out
 
     def _vectors(self, history: History) -> Float32Array:
-        """User embeddings by the users' events, float32 [n_users, d]; zeros without events."""
+        """User embeddings, float32 [n_users, d]; zeros for users of whom nothing is known."""
         typical: Float32Array = self._get("typical_")
         table = self._network().user.weight.detach().cpu().numpy()
         out = np.zeros((history.n_users, table.shape[1]), np.float32)
@@ -229,11 +246,8 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
 
 
 def _named(schedule: Schedule, name: str) -> Schedule:
-    path = schedule.checkpoint
     return dataclasses.replace(
-        schedule,
-        checkpoint=None if path is None else path.with_stem(f"{path.stem}-{name}"),
-        description=f"{schedule.description} ({name})",
+        schedule, description=f"{schedule.description} ({name})", keeps_checkpoint=True
     )
 
 

@@ -12,6 +12,7 @@ from features.errors import ConfigError
 from ranker.candidates import words
 from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import TextEncoder
+from ranker.neural.generator import check_at_least
 from ranker.neural.item_features import Features, read_words
 
 
@@ -43,6 +44,10 @@ class TextContent(ContentModel):
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
         self.columns = None if self.columns is None else tuple(self.columns)
+
+    def _check(self) -> None:
+        super()._check()
+        check_at_least(self, max_words=1, max_vocabulary=1)
 
     def _text(self) -> TextEncoder:
         return self.encoder

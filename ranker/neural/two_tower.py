@@ -11,6 +11,7 @@ from torch import nn
 from features.arrays import BoolArray
 from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, RecencyMean, Remembered, TextEncoder
+from ranker.neural.generator import check_at_least, check_share
 from ranker.neural.item_features import Features, read_features
 
 
@@ -51,6 +52,11 @@ class TwoTower(ContentModel):
         """JSON knows no tuples."""
         self.item_columns = None if self.item_columns is None else tuple(self.item_columns)
         self.user_columns = None if self.user_columns is None else tuple(self.user_columns)
+
+    def _check(self) -> None:
+        super()._check()
+        check_share(self, "id_dropout", "silence", includes_one=True)
+        check_at_least(self, max_words=1, max_vocabulary=1)
 
     def _uses_ids(self) -> bool:
         return True

@@ -11,7 +11,7 @@ import pytest
 
 from features.errors import ConfigError
 from ranker.components import from_json, to_json
-from ranker.neural import Hybrid, ImageContent, TextContent, TwoTower
+from ranker.neural import Hybrid, ImageContent, TextContent, TwoTower, history_model
 
 BRIEF = {"factors": 8, "epochs": 2, "n_negatives": 8, "random_state": 0}
 KINDS = ("dog", "cat")
@@ -66,6 +66,53 @@ def test_users_without_events_are_served_by_their_attributes():
     found = again.retrieve(history, 7, exclude_seen=True)
     np.testing.assert_array_equal(found.item, expected.item)
     np.testing.assert_array_equal(found.score, expected.score)
+
+
+def test_a_quota_of_new_items_holds_for_users_without_events_too():
+    log, items, users = world()
+    model = TwoTower(max_events=0, **BRIEF).fit(log, items=items, users=users)
+    lists = model.recommend([3, 62], k=5)
+    assert set(lists["user_id"]) == {3, 62}
+    assert lists["item_id"].min() >= 30
+
+
+def test_a_checkpoint_belongs_to_the_attributes(tmp_path, monkeypatch):
+    log, items, _ = world()
+    other = items.with_columns(pl.col("title").reverse())
+    validate, calls = history_model._Lesson.validate, []
+
+    def breaks(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return validate(self)
+
+    kept = TextContent(checkpoints=str(tmp_path), **BRIEF)
+    with monkeypatch.context() as patch:
+        patch.setattr(history_model._Lesson, "validate", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            kept.fit(log, items=items)
+    assert len(list(tmp_path.iterdir())) == 1
+    alone = TextContent(**BRIEF).fit(log, items=other)
+    found = TextContent(checkpoints=str(tmp_path), **BRIEF).fit(log, items=other)
+    np.testing.assert_array_equal(found.vectors_, alone.vectors_)
+    assert len(list(tmp_path.iterdir())) == 1
+    resumed = TextContent(checkpoints=str(tmp_path), **BRIEF).fit(log, items=items)
+    expected = TextContent(**BRIEF).fit(log, items=items)
+    np.testing.assert_array_equal(resumed.vectors_, expected.vectors_)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_commonest_shape_of_images_counts(caplog):
+    log, items, _ = world()
+    rng = np.random.default_rng(0)
+    images = [rng.random((4, 6)).tolist() for _ in range(40)]
+    images[0], images[1], images[2] = [[1.0]], rng.random((6, 4)).tolist(), [[np.nan]]
+    items = items.with_columns(pl.Series("image", images, dtype=pl.List(pl.List(pl.Float32))))
+    with caplog.at_level(logging.WARNING):
+        model = ImageContent(**BRIEF).fit(log, items=items)
+    assert "of 40 images 0 are missing and 3 cannot be used" in caplog.text
+    assert set(model.recommend(k=40, exclude_seen=False)["item_id"]) == set(range(3, 40))
 
 
 def test_two_towers_without_tables_know_ids_alone():
@@ -149,7 +196,10 @@ def test_embeddings_with_holes(shape, caplog):
         (ImageContent, "no column of items holds arrays; name the one"),
         (lambda: ImageContent(column="x"), "no column 'x'"),
         (lambda: ImageContent(column="title", shape=(8,)), r"shape=\(8,\) is no height"),
-        (lambda: Hybrid(id_dropout=2.0), "id_dropout=2.0 is no share"),
+        (lambda: Hybrid(id_dropout=2.0), "id_dropout=2.0 must be at least 0 and at most 1"),
+        (lambda: TwoTower(silence=-0.1), "silence=-0.1 must be at least 0 and at most 1"),
+        (lambda: TextContent(max_words=0), "max_words=0 must be at least 1"),
+        (lambda: ImageContent(size=0), "size=0 must be at least 1"),
         (lambda: Hybrid(columns=["size"]), "no column 'size'"),
     ],
 )

@@ -192,6 +192,13 @@ class TestPairs:
         found = pairs.ndcg(lambda users: np.tile(scores, (len(users), 1)), 10)
         assert found == pytest.approx(1 / np.log2(3))
 
+    @pytest.mark.parametrize("score", [0.0, np.nan, np.inf, -np.inf])
+    def test_who_says_the_same_of_all_items_is_not_perfect(self, score):
+        history = history_from([[0, 1, 2]] * 20, 15, time=[[1, 2, 3]] * 20, now=9)
+        pairs = Pairs(history, np.arange(15, dtype=np.int32), 0)
+        scores = np.full((20, 15), score, np.float32)
+        assert pairs.ndcg(lambda users: scores[users], 10) == 0.0
+
 
 class TestTraining:
     @pytest.mark.parametrize("loss", LOSSES)
@@ -239,6 +246,7 @@ class TestTraining:
         validations.undo()
         assert len(list(tmp_path.iterdir())) == 1
         broken.fit(history)
+        assert not list(tmp_path.iterdir())
         np.testing.assert_array_equal(broken.item_vectors, unbroken.item_vectors)
         assert broken.n_epochs_ == unbroken.n_epochs_
 
@@ -250,6 +258,60 @@ class TestTraining:
             DeepMatrixFactorization(loss="nce").fit(history)
         with pytest.raises(ConfigError, match="loss='bpr' is not known to towers"):
             DeepMatrixFactorization(loss="bpr", towers=(4,)).fit(history)
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: MatrixFactorization(factors=0), "factors=0 must be at least 1"),
+            (lambda: MatrixFactorization(epochs=0), "epochs=0 must be at least 1"),
+            (lambda: MatrixFactorization(batch_size=0), "batch_size=0 must be at least 1"),
+            (lambda: MatrixFactorization(patience=0), "patience=0 must be at least 1"),
+            (lambda: MatrixFactorization(learning_rate=0), "learning_rate=0 must be above 0"),
+            (lambda: MatrixFactorization(weight_decay=-1), "weight_decay=-1 must be at least 0"),
+            (lambda: MatrixFactorization(averaging=1), "averaging=1 must be at least 0 and below"),
+            (lambda: MatrixFactorization(n_negatives=-1), "n_negatives=-1 must be at least 0"),
+            (
+                lambda: MatrixFactorization(n_negatives=0, loss="bpr"),
+                "n_negatives=0 must be at least 1",
+            ),
+            (lambda: MatrixFactorization(regularization=-1), "regularization=-1 must be at least"),
+            (lambda: MatrixFactorization(init_std=0), "init_std=0 must be above 0"),
+            (
+                lambda: DeepMatrixFactorization(towers=(4, 0)),
+                r"towers=\(4, 0\) must be widths of at least 1",
+            ),
+            (lambda: DeepMatrixFactorization(dropout=1.0), "dropout=1.0 must be at least 0"),
+        ],
+    )
+    def test_parameters_out_of_range(self, make, message):
+        with pytest.raises(ConfigError, match=message):
+            make().fit(history_from([[0, 1]], 2))
+
+    @pytest.mark.parametrize("loss", ["mse", "bce"])
+    def test_a_learning_rate_that_diverges_is_named(self, loss):
+        model = MatrixFactorization(factors=4, loss=loss, learning_rate=1e30)
+        with pytest.raises(ConfigError, match=r"learning_rate=1e\+30 is too large"):
+            model.fit(history_of(make_log("date")))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MatrixFactorization(factors=4, epochs=1),
+        lambda: DeepMatrixFactorization(towers=(8, 4), epochs=1),
+    ],
+)
+def test_users_of_unknown_items_alone_have_no_vector(make):
+    model = make().fit(history_from([[0, 1, 2], [1, 2, 3], [0, 3]], 6))
+    sessions = history_from([[4, 5], [1, 5]], 6)
+    vectors = model.user_vectors(sessions)
+    assert not vectors[0].any()
+    assert vectors[1].any()
+    found = model.retrieve(sessions, 2, exclude_seen=False)
+    assert (found.item[0] == -1).all()
+    assert (found.item[1] >= 0).all()
+    average = model.score_pairs(history_from([[]], 6), np.array([0]), np.array([2]))
+    assert model.score_pairs(sessions, np.array([0]), np.array([2])) == average
 
 
 class TestTowers:
@@ -268,13 +330,13 @@ class TestTowers:
 
     def test_the_cell_to_be_predicted_is_not_read(self):
         history = history_of(make_log("date"))
-        model = DeepMatrixFactorization(towers=(8, 4), epochs=0).fit(history)
+        model = DeepMatrixFactorization(towers=(8, 4), epochs=1).fit(history)
         from ranker.neural import deep_matrix_factorization as deep
 
         lesson = deep._Lesson(model, model.network_, Pairs(history, model.item_, 0))
         rows, tower = lesson.sides.users, model.network_.user
         user, item = np.array([0]), rows.column[:1]
-        value = rows.at(user, item, lesson.shape)
+        value = rows.at(user, item)
         without, _ = lesson._encoded(tower, rows, user, item, value)
         keep = np.arange(len(rows.column)) != 0
         own = np.repeat(np.arange(history.n_users), np.diff(rows.indptr))

@@ -110,10 +110,36 @@ class TestPretraining:
             patch.setattr(ncf._Lesson, "validate", breaks)
             with pytest.raises(KeyboardInterrupt):
                 broken.fit(history)
+        assert len(list(tmp_path.iterdir())) == 2, "GMF has ended, and MLP has begun"
         broken.fit(history)
+        assert not list(tmp_path.iterdir())
         expected = unbroken.arrays()
         for name, array in broken.arrays().items():
             np.testing.assert_array_equal(array, expected[name])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"factors": 0}, "factors=0 must be at least 1"),
+        ({"layers": (8, 0)}, r"layers=\(8, 0\) must be widths of at least 1"),
+        ({"n_negatives": 0}, "n_negatives=0 must be at least 1"),
+        ({"depth": 0}, "depth=0 must be at least 1"),
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"regularization": -1.0}, "regularization=-1.0 must be at least 0"),
+        ({"init_std": 0.0}, "init_std=0.0 must be above 0"),
+    ],
+)
+def test_parameters_out_of_range(parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        NeuralCollaborativeFiltering(**parameters).fit(two_tastes())
+
+
+def test_users_of_unknown_items_alone_are_not_served():
+    model = NeuralCollaborativeFiltering(**SMALL).fit(history_from([[0, 1, 2], [1, 2, 3]], 6))
+    found = model.retrieve(history_from([[4, 5], [1, 5]], 6), 2, exclude_seen=False)
+    assert (found.item[0] == -1).all()
+    assert (found.item[1] >= 0).all()
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import torch
 
 from features.errors import ConfigError, ModelFormatError
 from features.history import History
-from ranker.neural import SequenceEncoder
-from ranker.neural.sequences import latest, read
+from features.ids import Ids
+from ranker.neural import SequenceEncoder, history_model
+from ranker.neural.sequences import NextItem, latest, read
 from tests.logs import history_from, history_of, make_log
 
 N_ITEMS = 60
@@ -124,14 +125,86 @@ def test_seeds_differ_and_an_unbroken_fit_equals_a_resumed_one(tmp_path):
     first = SequenceEncoder(**TINY).fit(chain())
     other = SequenceEncoder(**(TINY | {"random_state": 1})).fit(chain())
     assert not np.array_equal(first.vectors_, other.vectors_)
-    kept = [SequenceEncoder(**TINY, checkpoints=str(tmp_path)).fit(chain()) for _ in range(2)]
-    for generator in kept:
-        np.testing.assert_array_equal(generator.vectors_, first.vectors_)
+    interrupt(SequenceEncoder(**TINY, checkpoints=str(tmp_path)), chain())
     assert len(list(tmp_path.iterdir())) == 1
-    # Another log or other parameters never go on from there.
-    SequenceEncoder(**TINY, checkpoints=str(tmp_path)).fit(chain().rows(0, 300))
-    SequenceEncoder(**TINY, dropout=0.4, checkpoints=str(tmp_path)).fit(chain())
+    # Another log, catalogue or other parameters never go on from there.
+    for parameters, history in (
+        (TINY, chain().rows(0, 300)),
+        (TINY | {"dropout": 0.4}, chain()),
+        (TINY, larger_catalogue(chain())),
+    ):
+        interrupt(SequenceEncoder(**parameters, checkpoints=str(tmp_path)), history)
+    assert len(list(tmp_path.iterdir())) == 4
+    resumed = SequenceEncoder(**TINY, checkpoints=str(tmp_path)).fit(chain())
+    np.testing.assert_array_equal(resumed.vectors_, first.vectors_)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def interrupt(generator, history):
+    """Break off in the second epoch."""
+    validate, calls = history_model._Lesson.validate, []
+
+    def breaks(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return validate(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history_model._Lesson, "validate", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            generator.fit(history)
+
+
+def larger_catalogue(history):
+    """The same events among more items."""
+    n = history.n_items
+    return dataclasses.replace(history, items=Ids(pl.Series(range(n + 5))))
+
+
+def test_items_that_the_training_did_not_meet_say_nothing():
+    model = SequenceEncoder(**TINY).fit(larger_catalogue(chain()))
+    rows = [[N_ITEMS + 1, N_ITEMS + 3], [4, N_ITEMS + 2, 5], [4, 5]]
+    sessions = history_from(rows, N_ITEMS + 5)
+    vectors = model.user_vectors(sessions)
+    assert not vectors[0].any()
+    np.testing.assert_array_equal(vectors[1], vectors[2])
+    assert (model.retrieve(sessions, 3, exclude_seen=True).item[0] == -1).all()
+
+
+@pytest.mark.parametrize("architecture", ["attention", "gru"])
+def test_a_log_of_single_events_teaches_nothing_and_is_served_alike(architecture):
+    history = history_from([[user % 5] for user in range(30)], 5)
+    model = SequenceEncoder(**TINY, architecture=architecture).fit(history)
+    assert model.n_epochs_ == 0
+    assert not model.network_.training
+    np.testing.assert_array_equal(
+        model.user_vectors(history), model.user_vectors(dataclasses.replace(history))
+    )
+    loaded = SequenceEncoder(**model.parameters()).restore(model.arrays())
+    np.testing.assert_array_equal(
+        model.user_vectors(history), loaded.user_vectors(dataclasses.replace(history))
+    )
+
+
+def test_a_network_that_tells_nothing_apart_is_not_perfect():
+    history = chain()
+    model = SequenceEncoder(**TINY).fit(history)
+    examples = NextItem(history, model.max_length, model._held_out(history))
+    lesson = history_model._Lesson(model, model.network_, examples)
+    assert lesson.validate() > 0.0
+    with torch.no_grad():
+        model.network_.items.weight.zero_()
+    assert lesson.validate() == 0.0
+    with torch.no_grad():
+        model.network_.items.weight.fill_(torch.nan)
+    assert lesson.validate() == 0.0
+
+
+def test_a_learning_rate_that_diverges_is_named():
+    model = SequenceEncoder(**(TINY | {"learning_rate": 1e30, "averaging": 0.0}))
+    with pytest.raises(ConfigError, match=r"train SequenceEncoder: .*learning_rate=1e\+30"):
+        model.fit(chain())
 
 
 def test_alone_on_a_frame():
@@ -171,6 +244,9 @@ def test_a_longer_past_than_is_read_changes_nothing():
         ({"n_layers": 0}, "n_layers=0 must be at least 1"),
         ({"batch_size": 0}, "batch_size=0 must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"patience": 0}, "patience=0 must be at least 1"),
+        ({"weight_decay": -0.1}, "weight_decay=-0.1 must be at least 0"),
         ({"loss": "sampled", "n_negatives": 0}, "n_negatives=0 must be at least 1"),
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
+from features.errors import ConfigError, ModelFormatError
 from ranker.neural.training import Schedule, shuffled, train
 
 SCHEDULE = Schedule(
@@ -156,16 +158,82 @@ def test_a_resumed_training_equals_an_unbroken_one(tmp_path, fail_in, validates,
     assert resumed.train(schedule, validates=validates) == best
     assert resumed.epochs == unbroken.epochs - (fail_in - 1)
     assert_equal(resumed.network, values(unbroken.network))
-    # A training that has ended is not run again.
-    again = Task(scores)
-    assert again.train(schedule, validates=validates) == best
+    assert not list(schedule.checkpoint.parent.iterdir()), "it has ended: nothing is kept"
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_a_part_that_has_ended_is_kept_on_demand_and_not_run_again(tmp_path, averaging):
+    schedule = replace(
+        SCHEDULE, averaging=averaging, checkpoint=tmp_path / "one", keeps_checkpoint=True
+    )
+    first, again = Task(), Task()
+    best = first.train(schedule)
+    assert again.train(schedule) == best
     assert again.epochs == 0
-    assert_equal(again.network, values(unbroken.network))
+    assert_equal(again.network, values(first.network))
+
+
+def interrupted(path: Path, averaging=0.0) -> Schedule:
+    """The schedule of a training that left a checkpoint."""
+    schedule = replace(SCHEDULE, averaging=averaging, checkpoint=path)
+    with pytest.raises(Interrupted):
+        Task(fail_in=3).train(schedule)
+    return schedule
+
+
+def test_a_checkpoint_of_another_network_or_none_is_refused(tmp_path):
+    schedule = interrupted(tmp_path / "one.safetensors")
+    other = Task()
+    other.network = torch.nn.Sequential(torch.nn.Linear(5, 1))
+    with pytest.raises(ModelFormatError, match="holds the weights of another network; remove"):
+        other.train(schedule)
+    with pytest.raises(ModelFormatError, match="holds the weights of another network"):
+        Task().train(replace(schedule, averaging=0.9))
+    schedule.checkpoint.write_bytes(b"half of")
+    with pytest.raises(ModelFormatError, match=r"one\.safetensors cannot be read"):
+        Task().train(schedule)
+
+
+def test_the_optimizers_state_is_checked_too(tmp_path, monkeypatch):
+    from ranker.neural import training
+
+    save = training.save_file
+
+    def cut(tensors, path, metadata):
+        wrong = {"optimizer/0/exp_avg": torch.zeros(2)}
+        save(tensors | wrong, path, metadata)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_file", cut)
+        schedule = interrupted(tmp_path / "one.safetensors")
+    with pytest.raises(ModelFormatError, match="holds the optimizer of another network"):
+        Task().train(schedule)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_training_that_diverges_says_so(averaging, validates):
+    schedule = replace(SCHEDULE, learning_rate=1e30, averaging=averaging)
+    message = r"train: the (loss|validation score) is -?(nan|inf) in epoch \d; learning_rate=1e\+30"
+    with pytest.raises(ConfigError, match=message):
+        Task().train(schedule, validates=validates)
+
+
+def test_a_score_that_is_no_number_is_an_error():
+    with pytest.raises(ConfigError, match="the validation score is nan in epoch 2"):
+        Task([0.1, float("nan")]).train(SCHEDULE)
+
+
+def test_without_averaging_no_mean_is_moved(monkeypatch):
+    def fails(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("ranker.neural.training._follow", fails)
+    Task().train(SCHEDULE)
 
 
 def test_a_write_that_was_cut_off_leaves_the_checkpoint_before(tmp_path, monkeypatch):
-    schedule = replace(SCHEDULE, epochs=2, checkpoint=tmp_path / "one.safetensors")
-    Task().train(schedule)
+    schedule = interrupted(tmp_path / "one.safetensors")
     kept = schedule.checkpoint.read_bytes()
 
     def cut_off(tensors, path, metadata):
@@ -174,7 +242,7 @@ def test_a_write_that_was_cut_off_leaves_the_checkpoint_before(tmp_path, monkeyp
 
     monkeypatch.setattr("ranker.neural.training.save_file", cut_off)
     with pytest.raises(Interrupted):
-        Task().train(replace(schedule, epochs=3))
+        Task().train(schedule)
     assert schedule.checkpoint.read_bytes() == kept
 
 
