@@ -33,6 +33,7 @@ _BLOCK = 128  # users encoded at a time; one fixed height keeps their rounding t
 _RUN = 4_096  # items encoded at a time
 _MAX_VALIDATION_USERS = 2_000
 _VALIDATION_SHARE = 0.1
+_DEPTH = 10  # of the lists by which epochs are judged
 
 
 class Batch(NamedTuple):
@@ -342,5 +343,5 @@ class _Lesson:
             scores = self.model._last(self.model._batch(part, self.examples.history)) @ vectors.T
             row, event = np.nonzero(np.arange(part.item.shape[1]) < part.size[:, None])
             seen = place[part.item[row, event]]
-            total += total_gain(scores.cpu().numpy(), place[target[rows]], row, seen)
+            total += total_gain(scores.cpu().numpy(), place[target[rows]], row, seen, _DEPTH)
         return total / max(len(target), 1)

@@ -97,7 +97,7 @@ class Pairs:
         return drawn
 
     def ndcg(self, scores: Callable[[Int64Array], Float32Array], max_users: int) -> float:
-        """NDCG@10 of the events held out, among the items that the user did not take otherwise.
+        """NDCG of the events held out, among the items that the user did not take otherwise.
 
         Parameters
         ----------
