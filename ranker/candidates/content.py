@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits
 
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
@@ -165,6 +164,9 @@ class TextSimilarity(Generator):
         vectors = np.zeros((matrix.shape[0], self.factors), np.float32)
         n = min(self.factors, min(matrix.shape) - 1)
         if n > 0 and matrix.nnz:
+            # It imports pandas where that is installed: only who reduces pays for that.
+            from sklearn.decomposition import TruncatedSVD
+
             svd = TruncatedSVD(n, random_state=self.random_state or 0)
             with threadpool_limits(1, "blas"):  # several round in another way
                 vectors[:, :n] = svd.fit_transform(matrix)
