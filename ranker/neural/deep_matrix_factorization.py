@@ -265,7 +265,7 @@ class _Lesson:
         return vector, bias
 
     def validate(self) -> float:
-        """NDCG@10 of the events held out, or their negative root of the mean squared error."""
+        """NDCG of the events held out, or their negative root of the mean squared error."""
         (u, user_bias), (v, item_bias) = self.sides.user_side(), self.sides.item_side()
         if not self.pairs.is_explicit or self.model.loss == "nce":
             return self.pairs.ndcg(lambda rows: u[rows] @ v.T + item_bias, _MAX_VALIDATION_USERS)

@@ -275,7 +275,7 @@ class _Lesson:
 
     @torch.inference_mode()
     def validate(self) -> float:
-        """NDCG@10 of the events held out, or their negative root of the mean squared error."""
+        """NDCG of the events held out, or their negative root of the mean squared error."""
         table = self.network.numpy()
         if not self.is_rating:
             return self.pairs.ndcg(

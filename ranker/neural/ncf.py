@@ -373,7 +373,7 @@ class _Lesson:
 
     @torch.inference_mode()
     def validate(self) -> float:
-        """NDCG@10 of the events held out, for some users."""
+        """NDCG of the events held out, for some users."""
         table = self.network.item.weight
 
         def scores(users: Int64Array) -> Float32Array:

@@ -60,7 +60,7 @@ def read(folder: Path, *columns: str) -> pl.DataFrame:
 
 
 def catalogue(folder: Path) -> pl.DataFrame:
-    """The items; with links, where there are some, as a list of those linked and the item itself."""
+    """The items; where there are links, with a list of those linked and the item itself."""
     items = pl.read_parquet(folder / "items.parquet")
     if not (folder / "item_links.parquet").is_file():
         return items
