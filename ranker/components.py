@@ -24,6 +24,7 @@ from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 from ranker.candidates.transitions import Transitions
 from ranker.candidates.user_knn import UserKNN
@@ -32,7 +33,7 @@ from ranker.rerank.lambdarank import LambdaRank
 
 _KNOWN: tuple[type, ...] = (
     *(Approximate, ALS, BPR, CoVisitation, EASE, ItemKNN, OwnHistory, Popularity),
-    *(CategoryPopularity, SegmentPopularity, Transitions, UserKNN),
+    *(CategoryPopularity, RandomWalk, SegmentPopularity, Transitions, UserKNN),
     *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
     *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),

@@ -27,6 +27,7 @@ from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.transitions import Transitions
 from ranker.candidates.user_knn import UserKNN
 from ranker.neural import (
@@ -49,6 +50,7 @@ GENERATORS: dict[str, Generator] = {
     "covisitation": CoVisitation(),
     "forward": CoVisitation(forward_only=True, max_steps=2),
     "late": CoVisitation(window=1 / 2),
+    "random_walk": RandomWalk(),
     "transitions": Transitions(max_lag=2),
     "user_knn": UserKNN(neighbours=3),
     "ease": EASE(regularization=2.0),

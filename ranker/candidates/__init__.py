@@ -13,6 +13,7 @@ from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 from ranker.candidates.transitions import Transitions
 from ranker.candidates.user_knn import UserKNN
@@ -29,6 +30,7 @@ __all__ = [
     "ItemKNN",
     "OwnHistory",
     "Popularity",
+    "RandomWalk",
     "Retrieved",
     "SegmentPopularity",
     "TextSimilarity",

@@ -49,7 +49,7 @@ class Approximate:
     above: int = 200_000
     connectivity: int = 32
     expansion_add: int = 128
-    breadth: float = 2.0
+    breadth: float = 4.0
 
     def __post_init__(self) -> None:
         lowest = {"above": 0, "connectivity": 2, "expansion_add": 1, "breadth": 1}

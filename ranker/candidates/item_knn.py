@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,12 +15,10 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Generator, Retrieved
-from ranker.candidates.nearest import nearest
+from ranker.candidates.nearest import nearest_to_each
 from ranker.candidates.retrieval import top_by_similarity
-from ranker.parallel import n_cores
 
 _WEIGHTINGS = ("bm25", "cosine", "tfidf")
-_RUN = 512  # items whose neighbours are looked for at a time
 
 
 @dataclass
@@ -72,9 +69,12 @@ class ItemKNN(Generator):
         self.half_life_ticks_: AnyArray = np.array(half_life)
         matrix = history.matrix()
         matrix.data = np.ones_like(matrix.data)
-        self.similarity_: sparse.csr_matrix = _similarity(
-            self._weighted(matrix.T), self.neighbours, self.shrink
-        )
+        weighted = self._weighted(matrix.T)
+        nearest = nearest_to_each(weighted, weighted.T.tocsr(), self.neighbours, shrink=self.shrink)
+        # The other way round: an item is proposed by its own neighbours. If each proposed its
+        # neighbours instead, the popular items would take up the places in most neighbourhoods.
+        self.similarity_: sparse.csr_matrix = nearest.T.tocsr()
+        self.similarity_.sort_indices()
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's events."""
@@ -113,25 +113,3 @@ class ItemKNN(Generator):
                 raise ConfigError(f"{name}={getattr(self, name)}; expected a number from 0 on")
         if not 0 <= self.bm25_b <= 1:
             raise ConfigError(f"bm25_b={self.bm25_b}; expected a number from 0 to 1")
-
-
-def _similarity(weighted: sparse.csr_matrix, neighbours: int, shrink: float) -> sparse.csr_matrix:
-    """The nearest items of each; runs of items are independent, and so is the result of threads."""
-    n_items = weighted.shape[0]
-    index = weighted.T.tocsr()
-
-    def run(first: int) -> sparse.csr_matrix:
-        queries = weighted[first : first + _RUN]
-        item, value = nearest(queries, index, neighbours, shrink=shrink, first=first)
-        lengths = np.count_nonzero(item >= 0, axis=1)
-        indptr = np.concatenate(([0], np.cumsum(lengths)))
-        kept = item >= 0
-        return sparse.csr_matrix((value[kept], item[kept], indptr), (len(item), n_items))
-
-    with ThreadPoolExecutor(n_cores()) as pool:
-        similarity = sparse.vstack(list(pool.map(run, range(0, n_items, _RUN))), format="csr")
-    # The other way round: an item is proposed by its own neighbours. If each proposed its
-    # neighbours instead, the popular items would take up the places in most neighbourhoods.
-    similarity = similarity.T.tocsr()
-    similarity.sort_indices()
-    return similarity

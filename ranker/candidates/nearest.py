@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from scipy import sparse
 
 from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.kernel import kernel
+from ranker.parallel import n_cores
 from ranker.topk import offer, sort_best_first
+
+_RUN = 512  # items whose neighbours are looked for at a time
+
+
+def nearest_to_each(
+    queries: sparse.csr_matrix, index: sparse.csr_matrix, n_kept: int, *, shrink: float = 0.0
+) -> sparse.csr_matrix:
+    """The nearest other items of each item, on all cores.
+
+    Parameters
+    ----------
+    queries : CSR float64 [n_items, n_columns]
+    index : CSR float64 [n_columns, n_items]
+        The same items, transposed; their values may differ.
+    n_kept, shrink
+        As in :func:`nearest`.
+
+    Returns
+    -------
+    CSR float32 [n_items, n_items]
+        Rows are the queries.
+    """
+    n_items = queries.shape[0]
+
+    def run(first: int) -> sparse.csr_matrix:
+        item, value = nearest(
+            queries[first : first + _RUN], index, n_kept, shrink=shrink, first=first
+        )
+        kept = item >= 0
+        indptr = np.concatenate(([0], np.cumsum(np.count_nonzero(kept, axis=1))))
+        return sparse.csr_matrix((value[kept], item[kept], indptr), (len(item), n_items))
+
+    # Runs of items are independent, and so is the result of threads.
+    with ThreadPoolExecutor(n_cores()) as pool:
+        found = sparse.vstack(list(pool.map(run, range(0, n_items, _RUN))), format="csr")
+    found.sort_indices()
+    return found
 
 
 def nearest(

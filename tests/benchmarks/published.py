@@ -27,6 +27,7 @@ from ranker import (
     CoVisitation,
     Generator,
     ItemKNN,
+    RandomWalk,
     TextSimilarity,
     Transitions,
     evaluate,
@@ -169,6 +170,13 @@ ROWS = [
         lambda seed: ItemKNN(weighting="tfidf", neighbours=400, shrink=5.0),
         train_and_test("split", _TOP_20),
         {"Recall@20": 0.1570, "NDCG@20": 0.1214},
+    ),
+    Row(
+        "gowalla-lightgcn",
+        "random walk",
+        lambda seed: RandomWalk(alpha=0.6, beta=0.2, neighbours=200),
+        train_and_test("split", _TOP_20),
+        {},
     ),
     # Twenty minutes on two cores, and 9 GB.
     Row(

@@ -25,6 +25,7 @@ from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 from ranker.candidates.transitions import Transitions
 from ranker.candidates.user_knn import UserKNN
@@ -91,6 +92,8 @@ SUBJECTS = {
     "knn-shrunk": Subject(lambda: ItemKNN(shrink=3.0, half_life=None)),
     "user-knn": Subject(UserKNN),
     "user-knn-few": Subject(lambda: UserKNN(neighbours=3, half_life=None, own=0.0, power=2.0)),
+    "random-walk": Subject(RandomWalk),
+    "random-walk-few": Subject(lambda: RandomWalk(alpha=1.0, beta=0.0, neighbours=3)),
     "transitions": Subject(Transitions),
     "transitions-last": Subject(
         lambda: Transitions(max_lag=1, n_last=1, half_life=0.3, neighbours=4, shrink=0.0)
