@@ -209,7 +209,7 @@ class LatestCosine:
         is_ordered = context.history.clock.kind is not ClockKind.NONE
         return FittedLatestCosine(
             vectors,
-            {name: matrix.any(axis=1) for name, matrix in vectors.items()},
+            {name: np.linalg.norm(matrix, axis=1) > 0.0 for name, matrix in vectors.items()},
             tuple(sorted(self.latest)) if is_ordered else None,
         )
 
@@ -285,7 +285,7 @@ def _unit_length(vectors: Float32Array) -> Float32Array:
 
 
 @kernel
-def _fill_cosine(  # noqa: PLR0912 - one compiled pass over a user's events and candidates
+def _fill_cosine(
     vectors: Float32Array,
     is_known: BoolArray,
     latest: Int64Array,
@@ -316,8 +316,8 @@ def _fill_cosine(  # noqa: PLR0912 - one compiled pass over a user's events and 
             mean[short] = total
         for window in range(len(latest)):
             norm = np.sqrt(np.sum(mean[window] ** 2))
-            if not norm > 1e-12:
-                continue  # opposite vectors cancel out
+            if not norm > 1e-6:
+                continue  # opposite vectors cancel out, but for their rounding
             for row in range(row_indptr[user], row_indptr[user + 1]):
                 if is_known[row_item[row]]:
                     dot = 0.0

@@ -159,7 +159,7 @@ class _Segments:
         n_segments = everybody + 1
         size = np.bincount(segment, count, minlength=n_segments)
         scale = 1.0 / np.maximum(size + smoothing, 1e-30)
-        value = (count + smoothing * share[item]) * scale[segment]
+        value = count + smoothing * share[item]
         order = np.lexsort((-value, segment))
         lengths = np.bincount(segment, minlength=n_segments)
         indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
@@ -173,7 +173,7 @@ class _Segments:
             code,
             indptr,
             item.astype(np.int32),
-            value.astype(np.float32),
+            (value * scale[segment]).astype(np.float32),
             rank,
             smoothing * scale,
         )
