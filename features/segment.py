@@ -61,15 +61,12 @@ class SegmentShare:
         weight = np.ones(history.n_events)
         if history.clock.is_comparable:
             weight = decay_weights(history, length_ticks(history, self.fading)).astype(np.float64)
-        count = np.bincount(history.item, weight, minlength=history.n_items)
-        share = count / count.sum() if count.sum() > 0.0 else np.zeros(history.n_items)
-        return FittedSegmentShare(
-            {
-                name: _Segments.of(users[name], history, weight, share, self.smoothing)
-                for name in columns
-            },
-            share,
-        )
+        total = np.bincount(history.item, weight, minlength=history.n_items)
+        segments = {
+            name: _Segments.of(users[name], history, weight, total, self.smoothing)
+            for name in columns
+        }
+        return FittedSegmentShare(segments, total / max(total.sum(), 1e-30))
 
 
 @dataclass(frozen=True)
@@ -140,22 +137,24 @@ class _Segments:
         column: pl.Series,
         history: History,
         weight: Float64Array,
-        share: Float64Array,
+        total: Float64Array,
         smoothing: float,
     ) -> _Segments:
         codes = Codes.of(column)
         everybody, code = codes.n_codes, codes.first
-        segment = code[history.user]
-        known = segment >= 0
-        cell = np.concatenate(
-            (
-                segment[known].astype(np.int64) * history.n_items + history.item[known],
-                np.int64(everybody) * history.n_items + history.item,
-            )
+        of_event = code[history.user]
+        known = of_event >= 0
+        cell, place = np.unique(
+            of_event[known].astype(np.int64) * history.n_items + history.item[known],
+            return_inverse=True,
         )
-        cell, place = np.unique(cell, return_inverse=True)
-        count = np.bincount(place, np.concatenate((weight[known], weight)), minlength=len(cell))
+        taken = np.unique(history.item)
         segment, item = np.divmod(cell, max(history.n_items, 1))
+        segment = np.concatenate((segment, np.full(len(taken), everybody)))
+        item = np.concatenate((item, taken))
+        of_cell = np.bincount(place, weight[known], minlength=len(cell))
+        count = np.concatenate((of_cell, total[taken]))
+        share = total / max(total.sum(), 1e-30)
         n_segments = everybody + 1
         size = np.bincount(segment, count, minlength=n_segments)
         scale = 1.0 / np.maximum(size + smoothing, 1e-30)
