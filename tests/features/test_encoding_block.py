@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from features.block import Context
 from features.encoding import AttributeEncoding
 from features.errors import ConfigError
-from tests.features.logs import World, assert_fitted_equals, queries, worlds
+from tests.features.logs import Event, Log, World, assert_fitted_equals, queries, worlds
 from tests.features.oracle import NAN, instants
 from tests.features.test_affinity_block import COLUMNS, item_tables, values_of
 
@@ -116,3 +117,26 @@ def test_columns_that_cannot_be_used_and_no_table(data):
     frame = data.draw(item_tables(world))
     with pytest.raises(ConfigError, match="items have no column 'colour'; there are brand"):
         AttributeEncoding(columns=("colour",)).fit(Context(world.history, items=frame))
+
+
+def test_values_worked_out_by_hand():
+    # 10 days; the window of a half begins on day 5, whose events belong to it.
+    rows = [("a", 0, 1), ("a", 4, 1), ("b", 5, 1), ("b", 5, 2), ("c", 9, 2)]
+    log = Log("date", tuple(Event(user, item, day, 1.0, "buy") for item, day, user in rows))
+    world = World.of(log, users=(1, 2), items=("a", "b", "c", "d"), as_of=None)
+    frame = pl.DataFrame({"item_id": world.items, "brand": ["x", "x", "y", "y"]})
+    block = AttributeEncoding(columns=("brand",), windows=(1 / 2,), smoothing=1.0)
+    fitted = block.fit(Context(world.history, items=frame))
+    names = [feature.name.removeprefix("encoding_brand_") for feature in fitted.features]
+    found = dict(zip(names, fitted.table[[0, 3]].T.tolist(), strict=True))
+    # Four takers of an item, of whom one came back for it.
+    expected = {
+        "share_2th": [2 / 3, 1 / 3],
+        "share_all": [4 / 5, 1 / 5],
+        "per_item_2th": [(2 + 3 / 4) / (2 + 1) / (3 / 4), (1 + 3 / 4) / (2 + 1) / (3 / 4)],
+        "per_item_all": [(4 + 5 / 4) / (2 + 1) / (5 / 4), (1 + 5 / 4) / (2 + 1) / (5 / 4)],
+        "repeat_rate": [(1 + 1 / 4) / (3 + 1), (0 + 1 / 4) / (1 + 1)],
+    }
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, rel=1e-6), name
