@@ -55,10 +55,10 @@ class NumericAttributes:
         history, items = context.history, context.items
         is_absolute = history.clock.kind is ClockKind.ABSOLUTE
         if items is None:
-            return FittedNumericAttributes((), is_absolute)
+            return FittedNumericAttributes({}, is_absolute)
         category = _category(items, self.category)
         columns = _number_columns(items, self.columns, self.max_columns)
-        attributes = tuple(_Attribute.of(items[name], category) for name in columns)
+        attributes = {name: _Attribute.of(items[name], category) for name in columns}
         return FittedNumericAttributes(attributes, is_absolute)
 
 
@@ -66,7 +66,7 @@ class NumericAttributes:
 class FittedNumericAttributes:
     """The block at an instant."""
 
-    attributes: tuple[_Attribute, ...]
+    attributes: dict[str, _Attribute]
     is_absolute: bool
 
     @property
@@ -74,7 +74,7 @@ class FittedNumericAttributes:
         """Three columns a number, two a date, then those within the category."""
         return tuple(
             Feature(f"attribute_{attribute.name}_{kind}", "attribute", unit, meaning)
-            for attribute in self.attributes
+            for attribute in self.attributes.values()
             for kind, unit, meaning in self._kinds(attribute)
         )
 
@@ -108,7 +108,7 @@ class FittedNumericAttributes:
         """See :class:`features.block.FittedBlock`."""
         now = history.now if self.is_absolute else np.zeros(history.n_users, np.int64)
         column = 0
-        for attribute in self.attributes:
+        for attribute in self.attributes.values():
             n_own = 2 if attribute.is_date else 3
             _fill_own(
                 attribute.value,

@@ -62,18 +62,18 @@ class SegmentShare:
         if history.clock.is_comparable:
             weight = decay_weights(history, length_ticks(history, self.fading)).astype(np.float64)
         total = np.bincount(history.item, weight, minlength=history.n_items)
-        segments = {
+        attributes = {
             name: _Segments.of(users[name], history, weight, total, self.smoothing)
             for name in columns
         }
-        return FittedSegmentShare(segments, total / max(total.sum(), 1e-30))
+        return FittedSegmentShare(attributes, total / max(total.sum(), 1e-30))
 
 
 @dataclass(frozen=True)
 class FittedSegmentShare:
     """The block at an instant."""
 
-    segments: dict[str, _Segments]
+    attributes: dict[str, _Segments]
     share: Float64Array
 
     @property
@@ -86,13 +86,13 @@ class FittedSegmentShare:
         )
         return tuple(
             Feature(f"segment_{name}_{kind}", "segment", unit, meaning.format(name))
-            for name in self.segments
+            for name in self.attributes
             for kind, unit, meaning in kinds
         )
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
-        for index, segments in enumerate(self.segments.values()):
+        for index, segments in enumerate(self.attributes.values()):
             _fill_segment(
                 segments.segments_of(history.row),
                 segments.indptr,

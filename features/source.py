@@ -61,5 +61,5 @@ class FittedSourceScores:
             )
             out[:, 2 : 3 * n_sources : 3] = rank / per_row
         out[:, -3] = candidates.n_sources
-        out[:, -2] = np.fmin.reduce(rank, axis=1, initial=np.nan)  # NaN only where all are
+        out[:, -2] = np.fmin.reduce(rank, axis=1)  # NaN only where all are
         out[:, -1] = fuse_ranks(candidates.rank)

@@ -17,6 +17,7 @@ from features.history import History, LogFacts
 from features.ids import Ids
 from features.stage import FeatureStage, all_blocks, default_blocks
 from tests.features.logs import candidates_of, queries, worlds
+from tests.features.test_similarity_block import FakeSource
 from tests.features.test_stage import sources_for
 
 NOON = dt.datetime(2024, 1, 1, 12)
@@ -180,17 +181,19 @@ def test_a_category_with_very_many_values(n_items):
         facts=LogFacts.of(frame),
         as_of=500,
     )
-    tables = FeatureStage(blocks=all_blocks()).fit(Context(history, items=items))
+    tables = FeatureStage(blocks=all_blocks()).fit(
+        Context(history, items=items, sources={"one": FakeSource()})
+    )
     some = rng.choice(n_items, 30, replace=False)
     users = tuple(history.users.values[:3])
     candidates = Candidates(
         users=Ids(pl.Series(users)),
         items=history.items,
-        sources=(),
+        sources=("one",),
         indptr=np.arange(0, 91, 30),
         item=np.tile(np.sort(some), 3).astype(np.int32),
-        score=np.empty((90, 0), np.float32),
-        rank=np.empty((90, 0), np.int32),
+        score=np.ones((90, 1), np.float32),
+        rank=np.ones((90, 1), np.int32),
     )
     table = tables.transform(history.select(pl.Series(users)), candidates)
     assert table.shape == (90, len(tables.names))

@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.block import Context
 from features.source import FittedSourceScores, SourceScores
 from tests.features.logs import assert_block_equals, candidates_of, queries, worlds
 from tests.features.oracle import source_features
@@ -43,23 +42,3 @@ def test_a_row_that_no_source_proposed_has_no_best_rank():
     # Score, rank and percentile; number of sources, best rank and fusion.
     expected = [[2, 1, 1, 1, 1, 1 / 61], [nan, nan, nan, 0, nan, 0]]
     np.testing.assert_allclose(out, expected, rtol=1e-6)
-
-
-@given(data=st.data())
-@settings(max_examples=5, deadline=None)
-def test_candidates_of_no_source(data):
-    # They need not come from generators: the stage also joins candidates of the caller's own.
-    world = data.draw(worlds())
-    query = data.draw(queries(world))
-    none = replace(
-        query.candidates,
-        sources=(),
-        score=np.empty((query.candidates.n_rows, 0), np.float32),
-        rank=np.empty((query.candidates.n_rows, 0), np.int32),
-    )
-    out = np.full((none.n_rows, 3), np.nan, np.float32)
-    fitted = SourceScores().fit(Context(world.history))
-    assert [feature.name for feature in fitted.features] == ["n_sources", "best_rank", "fusion"]
-    fitted.fill(query.history, none, out)
-    np.testing.assert_array_equal(out[:, [0, 2]], 0.0)
-    assert np.isnan(out[:, 1]).all()
