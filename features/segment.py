@@ -61,7 +61,7 @@ class SegmentShare:
         weight = np.ones(history.n_events)
         if history.clock.is_comparable:
             weight = decay_weights(history, length_ticks(history, self.fading)).astype(np.float64)
-        total = np.bincount(history.item, weight, minlength=history.n_items)
+        total = np.bincount(history.item, weight, history.n_items).astype(np.float64)
         attributes = {
             name: _Segments.of(users[name], history, weight, total, self.smoothing)
             for name in columns

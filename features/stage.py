@@ -11,20 +11,13 @@ import polars as pl
 from features.affinity import AttributeAffinity
 from features.arrays import Float32Array
 from features.block import Block, Context, Feature, FittedBlock
-from features.breadth import UserBreadth
 from features.candidates import Candidates
-from features.content import LatestCosine, WordSimilarity
-from features.context import ClockAffinity, ColdFlags
-from features.encoding import AttributeEncoding
 from features.errors import ConfigError
-from features.event import ItemConversion, LastEvents
 from features.history import History
 from features.item import ItemPopularity
 from features.listwise import FittedListwise, Listwise
-from features.numeric import NumericAttributes
 from features.pair import UserItemHistory
-from features.segment import SegmentShare
-from features.similarity import AGGREGATES, EmbeddingAffinity, HistorySimilarity
+from features.similarity import EmbeddingAffinity, HistorySimilarity
 from features.source import SourceScores
 from features.user import UserActivity
 
@@ -39,29 +32,6 @@ def default_blocks() -> tuple[Block, ...]:
         ItemPopularity(),
         UserActivity(),
         AttributeAffinity(),
-    )
-
-
-def all_blocks() -> tuple[Block, ...]:
-    """Every block that there is, with its defaults: the whole catalogue."""
-    return (
-        SourceScores(),
-        UserItemHistory(),
-        LastEvents(),
-        HistorySimilarity(aggregates=tuple(AGGREGATES)),
-        EmbeddingAffinity(),
-        LatestCosine(),
-        WordSimilarity(),
-        ItemPopularity(),
-        ItemConversion(),
-        SegmentShare(),
-        UserActivity(),
-        UserBreadth(),
-        AttributeAffinity(),
-        AttributeEncoding(),
-        NumericAttributes(),
-        ColdFlags(),
-        ClockAffinity(),
     )
 
 

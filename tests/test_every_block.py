@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.stage import FeatureStage, all_blocks
+from features.catalogue import all_blocks
+from features.stage import FeatureStage
 from ranker import TwoStageRecommender
 from ranker.components import from_json, to_json
 from tests.logs import make_log

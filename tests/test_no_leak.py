@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from features.block import Context, Feature
+from features.catalogue import all_blocks
 from features.encode import encode
 from features.history import LogFacts
-from features.stage import FeatureStage, all_blocks, default_blocks
+from features.stage import FeatureStage, default_blocks
 from ranker.candidates.als import ALS
 from ranker.candidates.base import Generator
 from ranker.candidates.bpr import BPR

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from features.block import Context
 from features.candidates import Candidates
+from features.catalogue import all_blocks
 from features.history import History, LogFacts
 from features.ids import Ids
-from features.stage import FeatureStage, all_blocks, default_blocks
+from features.stage import FeatureStage, default_blocks
 from tests.features.logs import candidates_of, queries, worlds
 from tests.features.test_similarity_block import FakeSource
 from tests.features.test_stage import sources_for
