@@ -87,14 +87,16 @@ def single_columns(table: pl.DataFrame) -> list[str]:
 
 
 def shared_columns(table: pl.DataFrame) -> list[str]:
-    """Columns with values that rows share: not ids, titles and texts, and not constants."""
+    """Columns with values that rows share: not ids, titles and texts, and not constants.
+
+    They hold text, categories, integers, or lists of these.
+    """
     chosen = []
     for name, dtype in table.schema.items():
-        is_list = isinstance(dtype, pl.List) and dtype.inner == pl.String
-        is_name = dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
-        if name in KEYS or not (is_list or is_name):
+        inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+        if name in KEYS or not is_code(inner) or inner == pl.Boolean:
             continue
-        values = (table[name].explode() if is_list else table[name]).drop_nulls()
+        values = (table[name].explode() if inner is not dtype else table[name]).drop_nulls()
         if 2 <= values.n_unique() <= len(values) / 2:
             chosen.append(name)
     return chosen

@@ -16,7 +16,7 @@ from features.columns import KEYS, named_columns
 from features.decay import decay_weights, length_ticks
 from features.history import History
 from features.kernel import kernel
-from features.tfidf import tfidf, word_counts
+from features.tfidf import heaviest, tfidf, unit_rows, word_counts
 from features.vectors import is_vector, ready_made
 from features.words import telling_columns, word_columns
 
@@ -45,11 +45,14 @@ class WordSimilarity:
         How many of the user's latest events count. Without timestamps, all do.
     fading : float
         Half-life of an event in the fading mean, as a share of the log's length.
+    max_words : int
+        Of a long text the heaviest words stand for it.
     """
 
     columns: tuple[str, ...] | None = None
     n_latest: int = 20
     fading: float = 1 / 6
+    max_words: int = 32
 
     def fit(self, context: Context) -> FittedWordSimilarity:
         """Weigh the words of each item.
@@ -69,6 +72,7 @@ class WordSimilarity:
         if items is not None and columns:
             parts = [word_counts(items[name]) for name in columns]
             words = tfidf(sparse.hstack(parts, format="csr"))
+            words = unit_rows(heaviest(words, self.max_words))
         is_ordered = history.clock.kind is not ClockKind.NONE
         return FittedWordSimilarity(
             words, self.n_latest if is_ordered else None, length_ticks(history, self.fading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from features.kernel import kernel
 _DAY = 24 * 3600 * 10**6
 _LARGEST = float(np.finfo(np.float32).max)
 _FEW = 64  # different integers that may be names; of more, their size is what tells
+_DISTINCT = 0.9  # integers of which hardly two are equal are ids
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ class NumericAttributes:
     ----------
     columns : tuple of str, optional
         Columns of the item table: integers, floats, Decimal, Date or Datetime. Default: all such
-        columns with two values or more, without integers that are rather names.
+        columns with two values or more, but for integers that are rather names or ids.
     category : str, optional
         Column of the item table with text, categories or integers. Default: the first such column
-        whose values most items share with others.
+        whose values most items share with others, and which is not itself compared.
     max_columns : int
         Of the default columns, the first so many.
     """
@@ -56,8 +58,8 @@ class NumericAttributes:
         is_absolute = history.clock.kind is ClockKind.ABSOLUTE
         if items is None:
             return FittedNumericAttributes({}, is_absolute)
-        category = _category(items, self.category)
         columns = _number_columns(items, self.columns, self.max_columns)
+        category = _category(items, self.category, columns)
         attributes = {name: _Attribute.of(items[name], category) for name in columns}
         return FittedNumericAttributes(attributes, is_absolute)
 
@@ -197,17 +199,17 @@ def _number_columns(
         value = read_numbers(items[name])
         known = value[~np.isnan(value)]
         n_values = len(np.unique(known))
-        is_name = dtype.is_integer() and n_values <= min(_FEW, len(known) / 2)
-        if n_values >= 2 and not is_name:
+        is_name = n_values <= min(_FEW, len(known) / 2) or n_values > _DISTINCT * len(known)
+        if n_values >= 2 and not (is_name and dtype.is_integer()):
             chosen.append(name)
     return chosen[:max_columns]
 
 
-def _category(items: pl.DataFrame, column: str | None) -> pl.Series | None:
+def _category(items: pl.DataFrame, column: str | None, compared: Sequence[str]) -> pl.Series | None:
     if column is not None:
         named_columns(items, [column], is_code, "text, categories, integers or booleans")
         return items[column]
-    shared = single_columns(items)
+    shared = [name for name in single_columns(items) if name not in compared]
     return items[shared[0]] if shared else None
 
 

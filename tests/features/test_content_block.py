@@ -35,7 +35,9 @@ def word_tables(draw, world: World) -> pl.DataFrame:
     return pl.DataFrame({"item_id": world.items, "tags": tags, "title": title})
 
 
-def tfidf(world: World, frame: pl.DataFrame, columns) -> dict[str, dict[tuple[str, str], float]]:
+def tfidf(
+    world: World, frame: pl.DataFrame, columns, max_words
+) -> dict[str, dict[tuple[str, str], float]]:
     """Weight of each word of each item, rows of length one."""
     counts = {}
     for place, item in enumerate(world.items):
@@ -52,6 +54,10 @@ def tfidf(world: World, frame: pl.DataFrame, columns) -> dict[str, dict[tuple[st
             word: (1 + math.log(n)) * (1 + math.log((1 + len(counts)) / (1 + n_items[word])))
             for word, n in count.items()
         }
+        heaviest = sorted(
+            row, key=lambda word, row=row: (-round(row[word], 6), columns.index(word[0]), word[1])
+        )
+        row = {word: row[word] for word in heaviest[:max_words]}
         norm = math.hypot(*row.values())
         rows[item] = {word: weight / norm for word, weight in row.items()}
     return rows
@@ -84,8 +90,9 @@ def test_words_equal_loops_over_events_and_words(data, n_latest):
     query = data.draw(queries(world))
     frame = data.draw(word_tables(world))
     columns = data.draw(st.sampled_from([("tags",), ("title",), ("tags", "title")]))
-    rows = tfidf(world, frame, columns)
-    block = WordSimilarity(columns=columns, n_latest=n_latest, fading=1 / 4)
+    max_words = data.draw(st.sampled_from([1, 2, 32]))
+    rows = tfidf(world, frame, columns, max_words)
+    block = WordSimilarity(columns=columns, n_latest=n_latest, fading=1 / 4, max_words=max_words)
     fitted = block.fit(Context(world.history, items=frame))
 
     def oracle(user, item, place):

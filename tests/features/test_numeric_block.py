@@ -27,7 +27,7 @@ COLUMNS = {
         st.none() | st.sampled_from([-2.0, 0.0, 0.25, 1.5, 8.0, math.nan, math.inf, -math.inf]),
     ),
     "cost": (pl.Decimal(12, 2), st.none() | st.sampled_from(["0.25", "1.50", "99999.75"])),
-    "size": (pl.UInt16, st.none() | st.integers(0, 60_000)),
+    "size": (pl.UInt16, st.none() | st.sampled_from([0, 1, 7, 900, 60_000])),
     "made": (pl.Date, st.none() | INSTANTS.map(dt.datetime.date)),
     "listed": (pl.Datetime("ms", "Asia/Tokyo"), st.none() | INSTANTS),
 }
@@ -118,9 +118,14 @@ def test_equals_loops_over_events_and_items(data):
     query = data.draw(queries(world))
     frame = data.draw(item_tables(world))
     columns = data.draw(st.lists(st.sampled_from(list(COLUMNS)), min_size=1, unique=True))
-    is_shared = 2 <= frame["brand"].drop_nulls().n_unique() <= frame["brand"].count() / 2
     named = data.draw(st.sampled_from(["brand", None]))
-    category = "brand" if named or is_shared else None
+    shared = [
+        name
+        for name in ("size", "brand")
+        if name not in columns
+        and 2 <= frame[name].drop_nulls().n_unique() <= frame[name].count() / 2
+    ]
+    category = named or next(iter(shared), None)
     block = NumericAttributes(columns=tuple(columns), category=named)
     fitted = block.fit(Context(world.history, items=frame))
 
@@ -149,14 +154,13 @@ def test_default_columns_are_numbers_and_dates_of_two_values_or_more(data):
         for name in COLUMNS
         if len({number(cell) for cell in frame[name].to_list() if number(cell) == number(cell)}) > 1
     ]
-    # Integers of which one in two is a repetition are names.
+    # Integers of which one in two is a repetition are names, and ids if hardly any is.
     sizes = frame["size"].drop_nulls()
-    if "size" in columns and sizes.n_unique() <= len(sizes) / 2:
+    if "size" in columns and not len(sizes) / 2 < sizes.n_unique() <= 0.9 * len(sizes):
         columns.remove("size")
     fitted = NumericAttributes().fit(Context(world.history, items=table))
-    category = None
-    if 2 <= sizes.n_unique() <= len(sizes) / 2:
-        category = "size"
+    is_shared = 2 <= sizes.n_unique() <= len(sizes) / 2
+    category = "size" if is_shared else None  # which is then not among the columns
 
     def oracle(user, item, place):
         return numeric_features(world, user, item, frame, columns, category)
