@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from features.arrays import Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
 from features.clock import ClockKind
+from features.codes import Codes, code_columns
 from features.decay import decay_weights, length_ticks
 from features.history import History
 from features.kernel import kernel
@@ -23,8 +23,8 @@ class AttributeAffinity:
     Parameters
     ----------
     columns : tuple of str, optional
-        Columns of the item table: String, Categorical, Enum, integer, or List of String. Default:
-        all such columns whose values most items share with others.
+        Columns of the item table: text, categories, integers, booleans, or lists of them. Default:
+        see :func:`features.codes.shared_columns`.
     fading : float
         Half-life of an event, as a share of the log's length.
     max_columns : int
@@ -38,10 +38,10 @@ class AttributeAffinity:
     def fit(self, context: Context) -> FittedAttributeAffinity:
         """Number the values of each attribute."""
         history = context.history
-        attributes: dict[str, _Codes] = {}
+        attributes: dict[str, Codes] = {}
         if context.items is not None:
-            columns = self.columns or _shared_columns(context.items)[: self.max_columns]
-            attributes = {name: _Codes.of(context.items[name]) for name in columns}
+            columns = code_columns(context.items, self.columns, self.max_columns)
+            attributes = {name: Codes.of(context.items[name]) for name in columns}
         return FittedAttributeAffinity(
             attributes,
             length_ticks(history, self.fading),
@@ -54,7 +54,7 @@ class AttributeAffinity:
 class FittedAttributeAffinity:
     """The block at an instant."""
 
-    attributes: dict[str, _Codes]
+    attributes: dict[str, Codes]
     fading_ticks: float
     has_time: bool
     unit_name: str
@@ -94,47 +94,6 @@ class FittedAttributeAffinity:
                 candidates.item,
                 out[:, width * index : width * (index + 1)],
             )
-
-
-@dataclass(frozen=True)
-class _Codes:
-    """The values of an attribute by item, as numbers: ``code[indptr[i]:indptr[i + 1]]``."""
-
-    indptr: Int64Array
-    code: Int32Array
-    n_codes: int
-
-    @classmethod
-    def of(cls, column: pl.Series) -> _Codes:
-        """Number the values in ascending order; null has none."""
-        values = column.cast(pl.List(pl.String)) if column.dtype == pl.List else column
-        if values.dtype != pl.List:
-            values = values.cast(pl.String).reshape((-1, 1)).arr.to_list()
-        flat = (
-            pl.DataFrame({"item": np.arange(len(values)), "value": values})
-            .explode("value")
-            .drop_nulls()
-            .unique()
-            .sort("item", "value")
-        )
-        code = flat["value"].rank("dense").cast(pl.Int32).to_numpy() - 1
-        counts = np.bincount(flat["item"].to_numpy(), minlength=len(values))
-        indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        return cls(indptr, code.astype(np.int32), int(code.max(initial=-1)) + 1)
-
-
-def _shared_columns(items: pl.DataFrame) -> list[str]:
-    """Columns with values that items share: not ids, titles and texts, and not constants."""
-    chosen = []
-    for name, dtype in items.schema.items():
-        is_list = isinstance(dtype, pl.List) and dtype.inner == pl.String
-        is_code = dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
-        if name == "item_id" or not (is_list or is_code):
-            continue
-        values = (items[name].explode() if is_list else items[name]).drop_nulls()
-        if 2 <= values.n_unique() <= len(values) / 2:
-            chosen.append(name)
-    return chosen
 
 
 @kernel

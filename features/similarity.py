@@ -11,14 +11,17 @@ from features.arrays import Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature, Source
 from features.candidates import Candidates
 from features.decay import decay_weights, length_ticks
+from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
 
-_AGGREGATES = {
+AGGREGATES = {
     "sum": "summed over the user's latest events",
     "max": "to the most similar of the user's latest events",
     "last": "summed over the events of the user's last instant",
     "recent": "summed over the user's latest events, old ones fading",
+    "mean": "averaged over the user's latest events",
+    "last_2": "summed over the events of the user's last two instants",
 }
 
 
@@ -32,18 +35,32 @@ class HistorySimilarity:
         How many of the user's latest events count.
     fading : float
         Half-life of the fading sum, as a share of the log's length.
+    aggregates : tuple of str
+        Of ``"sum"``, ``"max"``, ``"last"``, ``"recent"``, ``"mean"`` and ``"last_2"``. Where there
+        are no timestamps, all events are of one instant.
     """
 
     n_latest: int = 200
     fading: float = 1 / 24
+    aggregates: tuple[str, ...] = ("sum", "max", "last", "recent")
 
     def fit(self, context: Context) -> FittedHistorySimilarity:
-        """Take the similarities of the sources that have one."""
+        """Take the similarities of the sources that have one.
+
+        Raises
+        ------
+        ConfigError
+            If an aggregate is not known.
+        """
+        unknown = sorted(set(self.aggregates) - set(AGGREGATES))
+        if unknown:
+            raise ConfigError(f"aggregates {unknown} are not known; there are {[*AGGREGATES]}")
         found = {name: source.similarity for name, source in context.sources.items()}
         return FittedHistorySimilarity(
             {name: matrix for name, matrix in found.items() if matrix is not None},
             self.n_latest,
             length_ticks(context.history, self.fading),
+            self.aggregates,
         )
 
 
@@ -54,21 +71,30 @@ class FittedHistorySimilarity:
     similarities: dict[str, sparse.csr_matrix]
     n_latest: int
     fading_ticks: float
+    aggregates: tuple[str, ...]
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """Four columns a similarity."""
+        """A column for each similarity and aggregate."""
         return tuple(
-            Feature(f"{name}_{aggregate}", "similarity", "score", f"{name} similarity {meaning}")
+            Feature(
+                f"{name}_{aggregate}",
+                "similarity",
+                "score",
+                f"{name} similarity {AGGREGATES[aggregate]}",
+            )
             for name in self.similarities
-            for aggregate, meaning in _AGGREGATES.items()
+            for aggregate in self.aggregates
         )
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
         fading = decay_weights(history, self.fading_ticks)
+        width = len(self.aggregates)
+        place = tuple(
+            self.aggregates.index(name) if name in self.aggregates else -1 for name in AGGREGATES
+        )
         for index, matrix in enumerate(self.similarities.values()):
-            columns = slice(index * len(_AGGREGATES), (index + 1) * len(_AGGREGATES))
             _fill_similarity(
                 matrix.indptr.astype(np.int64, copy=False),
                 matrix.indices,
@@ -79,14 +105,15 @@ class FittedHistorySimilarity:
                 history.time,
                 fading,
                 self.n_latest,
+                place,
                 candidates.indptr,
                 candidates.item,
-                out[:, columns],
+                out[:, index * width : (index + 1) * width],
             )
 
 
 @kernel
-def _fill_similarity(
+def _fill_similarity(  # noqa: PLR0912 - one compiled pass over a user's events
     sim_indptr: Int64Array,
     sim_item: Int32Array,
     sim_value: Float32Array,
@@ -96,10 +123,12 @@ def _fill_similarity(
     time: Int64Array,
     fading: Float32Array,
     n_latest: int,
+    place: tuple[int, ...],
     row_indptr: Int64Array,
     row_item: Int32Array,
     out: Float32Array,
 ) -> None:
+    total, largest, last, recent, mean, last_2 = place  # columns; -1 = not wanted
     row_of = np.full(n_items, -1, np.int64)  # the candidate row of an item, for one user
     for user in range(len(indptr) - 1):
         first, end = row_indptr[user], row_indptr[user + 1]
@@ -109,18 +138,33 @@ def _fill_similarity(
         for row in range(first, end):
             row_of[row_item[row]] = row
             out[row] = 0.0
-        for at in range(max(start, stop - n_latest), stop):
-            is_last = time[at] == time[stop - 1]
+        start = max(start, stop - n_latest)
+        last_time = time[stop - 1]
+        second = stop - 1  # the first event of the last two instants
+        while second > start and time[second - 1] == last_time:
+            second -= 1
+        if second > start:
+            before = time[second - 1]
+            while second > start and time[second - 1] == before:
+                second -= 1
+        for at in range(start, stop):
             for near in range(sim_indptr[item[at]], sim_indptr[item[at] + 1]):
                 row = row_of[sim_item[near]]
                 if row < 0:
                     continue
                 value = sim_value[near]
-                out[row, 0] += value
-                out[row, 1] = max(out[row, 1], value)
-                if is_last:
-                    out[row, 2] += value
-                out[row, 3] += value * fading[at]
+                if total >= 0:
+                    out[row, total] += value
+                if largest >= 0:
+                    out[row, largest] = max(out[row, largest], value)
+                if last >= 0 and time[at] == last_time:
+                    out[row, last] += value
+                if recent >= 0:
+                    out[row, recent] += value * fading[at]
+                if mean >= 0:
+                    out[row, mean] += value / (stop - start)
+                if last_2 >= 0 and at >= second:
+                    out[row, last_2] += value
         for row in range(first, end):
             row_of[row_item[row]] = -1
 

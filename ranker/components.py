@@ -7,10 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from features.affinity import AttributeAffinity
+from features.breadth import UserBreadth
+from features.content import LatestCosine, WordSimilarity
+from features.context import ClockAffinity, ColdFlags
+from features.encoding import AttributeEncoding
 from features.errors import ConfigError, ModelFormatError
+from features.event import ItemConversion, LastEvents
 from features.item import ItemPopularity
 from features.listwise import Listwise
+from features.numeric import NumericAttributes
 from features.pair import UserItemHistory
+from features.segment import SegmentShare
 from features.similarity import EmbeddingAffinity, HistorySimilarity
 from features.source import SourceScores
 from features.stage import FeatureStage
@@ -37,6 +44,8 @@ _KNOWN: tuple[type, ...] = (
     *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
     *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),
+    *(LastEvents, LatestCosine, WordSimilarity, ItemConversion, SegmentShare, UserBreadth),
+    *(AttributeEncoding, NumericAttributes, ColdFlags, ClockAffinity),
     *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank),
 )
 

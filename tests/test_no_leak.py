@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.block import Feature
+from features.block import Context, Feature
+from features.catalogue import all_blocks
+from features.encode import encode
 from features.history import LogFacts
 from features.stage import FeatureStage, default_blocks
 from ranker.candidates.als import ALS
@@ -63,7 +65,10 @@ NEURAL: dict[str, Generator] = {
     "towers": DeepMatrixFactorization(factors=4, epochs=2, towers=(4,)),
     "neumf": NeuralCollaborativeFiltering(factors=4, layers=(4,), epochs=2),
 }
+# Enough for every block: similarities, vectors, both, and neither.
+FEW = {name: GENERATORS[name] for name in ("popular", "cosine", "als", "covisitation")}
 STRANGER = 99
+LETTERS = "abcdefghijkl"
 LAST = 11  # times run from 0 to here
 
 
@@ -104,7 +109,7 @@ def cases(draw, kinds=("datetime", "date", "clock")) -> Case:
         event = st.builds(
             Event,
             user=st.integers(0, n_users - 1),
-            item=st.integers(0, n_items - 1).map("abcdefghijkl".__getitem__),
+            item=st.integers(0, n_items - 1).map(LETTERS.__getitem__),
             time=st.integers(first, last),
             weight=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
             name=st.sampled_from(["buy", "view"]),
@@ -126,6 +131,11 @@ def default_stage(log: pl.DataFrame) -> FeatureStage:
     return FeatureStage()
 
 
+def full_stage(log: pl.DataFrame) -> FeatureStage:
+    """Every block that there is."""
+    return FeatureStage(blocks=all_blocks())
+
+
 def default_generators(log: pl.DataFrame) -> dict[str, Generator]:
     """One or two of each kind; they know nothing of the log."""
     return GENERATORS
@@ -136,6 +146,8 @@ def assert_blind(
     stage: Callable[[pl.DataFrame], FeatureStage] = default_stage,
     generators: Callable[[pl.DataFrame], dict[str, Generator]] = default_generators,
     late_by: int = 0,
+    items: pl.DataFrame | None = None,
+    people: pl.DataFrame | None = None,
 ) -> None:
     """The snapshots of both logs say the same of everybody.
 
@@ -151,6 +163,8 @@ def assert_blind(
             facts=case.facts,
             generators=generators(log),
             stage=stage(log),
+            items=items,
+            users=people,
         )
         history = snapshot.history.select(users)
         depths = dict.fromkeys(snapshot.generators, 5)
@@ -198,6 +212,47 @@ def test_nothing_depends_on_events_at_the_instant_or_later(case):
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_depends_on_events_at_the_instant_or_later_in_many_logs(case):
     assert_blind(case)
+
+
+ITEMS = pl.DataFrame(
+    {
+        "item_id": list(LETTERS),
+        "brand": ["x", "y", None] * 4,
+        "tags": [["red"], ["red", "green"], [], None] * 3,
+        "title": ["a red hat", "a green hat", "two hats"] * 4,
+        "price": [1.5, None, 4.0, 8.0] * 3,
+        "made": pl.Series([-400, 19_700, 19_800] * 4, dtype=pl.Int32).cast(pl.Date),
+        "picture": [[1.0, 0.0], [0.5, 2.0], None] * 4,
+    }
+)
+PEOPLE = pl.DataFrame({"user_id": range(8), "country": ["x", "y", None, "x"] * 2})
+
+
+@given(case=cases())
+@example(case=TIES)
+@example(case=replace(TIES, kind="datetime", exclude_seen=True))
+@example(case=replace(TIES, kind="date"))
+@settings(max_examples=80, deadline=None)
+def test_nothing_of_any_block_depends_on_events_at_the_instant_or_later(case):
+    assert_blind(case, full_stage, lambda log: FEW, items=ITEMS, people=PEOPLE)
+
+
+@pytest.mark.slow
+@given(case=cases())
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_of_any_block_depends_on_later_events_in_many_logs(case):
+    assert_blind(case, full_stage, lambda log: FEW, items=ITEMS, people=PEOPLE)
+
+
+def test_every_block_has_columns_in_the_check():
+    case = replace(TIES, kind="datetime")
+    history, items, users = encode(
+        case.log(0), as_of=case.tick, facts=case.facts, items=ITEMS, users=PEOPLE
+    )
+    sources = {name: generator.unfitted(0).fit(history) for name, generator in FEW.items()}
+    context = Context(history, items=items, users=users, sources=sources)
+    for block in all_blocks():
+        assert block.fit(context).features, block
 
 
 # --- Planted leaks ------------------------------------------------------------------------------

@@ -11,12 +11,16 @@ import polars as pl
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
+from features.arrays import AnyArray, Float32Array, Int32Array
+from features.columns import check_columns, listing
 from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
-from ranker.candidates import words
+from features.tfidf import tfidf, unit_rows, word_counts
+from features.vectors import is_vector, ready_made
+from features.words import word_columns
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.content_table import need_items, report_unknown
 from ranker.candidates.retrieval import top_by_vectors
 from ranker.candidates.select import GROUP, BestSoFar, mask_seen
 from ranker.candidates.vectors import VectorGenerator, is_new, mean_rows, recency_shares
@@ -75,17 +79,17 @@ class TextSimilarity(Generator):
             raise ConfigError(
                 f"interactions_weight={self.interactions_weight} is negative; expected 0 or more"
             )
-        table = words.need_items(self, items)
-        chosen = words.word_columns(table, self.columns)
-        parts = [_word_counts(table[name]) for name in chosen]
-        content = _tfidf(sparse.hstack(parts, format="csr"))
-        words.report_unknown(self, np.diff(content.indptr) > 0, f"words in {', '.join(chosen)}")
+        table = need_items(self, items)
+        chosen = word_columns(table, self.columns)
+        parts = [word_counts(table[name]) for name in chosen]
+        content = tfidf(sparse.hstack(parts, format="csr"))
+        report_unknown(self, np.diff(content.indptr) > 0, f"words in {', '.join(chosen)}")
         matrix = content
         if self.interactions_weight:
             takers = history.matrix().T.tocsr()
             takers.data = np.ones_like(takers.data)
-            takers = _tfidf(takers) * np.float32(self.interactions_weight)
-            matrix = _unit_rows(sparse.hstack((content, takers), format="csr"))
+            takers = tfidf(takers) * np.float32(self.interactions_weight)
+            matrix = unit_rows(sparse.hstack((content, takers), format="csr"))
         matrix.sort_indices()
         self.data_: Float32Array = matrix.data.astype(np.float32)
         self.indices_: AnyArray = matrix.indices
@@ -200,13 +204,13 @@ class EmbeddingSimilarity(VectorGenerator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        table = words.need_items(self, items)
+        table = need_items(self, items)
         name = vector_column(table, self.column)
         vectors, is_usable = ready_made(table[name])
         if self.centre and is_usable.any():
             vectors[is_usable] -= vectors[is_usable].mean(axis=0)
             is_usable &= vectors.any(axis=1)
-        words.report_unknown(self, is_usable, f"finite embedding other than zero in {name}")
+        report_unknown(self, is_usable, f"finite embedding other than zero in {name}")
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         self.n_items_: AnyArray = np.array(len(vectors))
         self.item_: Int32Array = np.flatnonzero(is_usable).astype(np.int32)
@@ -244,7 +248,7 @@ def vector_column(table: pl.DataFrame, column: str | None) -> str:
         If it does not exist or holds no numbers, or if there is none.
     """
     if column is not None:
-        words.check_columns(table, [column])
+        check_columns(table, [column])
         if not is_vector(table.schema[column]):
             raise ConfigError(
                 f"{column} is {table.schema[column]}; expected an Array or List of numbers"
@@ -253,65 +257,4 @@ def vector_column(table: pl.DataFrame, column: str | None) -> str:
     for name, dtype in table.schema.items():
         if is_vector(dtype) and dtype.inner.is_float():  # type: ignore[attr-defined]
             return name
-    raise ConfigError(f"no column of items holds embeddings; {words.listing(table)}")
-
-
-def is_vector(dtype: pl.DataType) -> bool:
-    """Whether the values are flat rows of numbers."""
-    return (
-        isinstance(dtype, pl.List | pl.Array)
-        and isinstance(dtype.inner, pl.DataType)
-        and dtype.inner.is_numeric()
-    )
-
-
-def ready_made(column: pl.Series) -> tuple[Float32Array, BoolArray]:
-    """Embeddings as a matrix, and which of them can be used.
-
-    Parameters
-    ----------
-    column : Series
-        Array or List of numbers.
-
-    Returns
-    -------
-    vectors : float32 array [n_rows, n]
-        Of the commonest length; zeros where they cannot be used.
-    is_usable : bool array [n_rows]
-        The length is the commonest, all numbers are finite and one of them is not zero.
-    """
-    lists = column.cast(pl.List(pl.Float32))
-    lengths = lists.list.len().fill_null(0)
-    known = lengths.filter(lengths > 0)
-    width = int(known.mode().max()) if len(known) else 0  # type: ignore[arg-type]
-    is_usable = (lengths == width).to_numpy().copy() & (width > 0)
-    vectors = np.zeros((len(column), width), np.float32)
-    if is_usable.any():
-        flat = lists.filter(pl.Series(is_usable)).explode().cast(pl.Float32)
-        vectors[is_usable] = flat.to_numpy().reshape(-1, width)
-    is_usable &= np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
-    vectors[~is_usable] = 0.0
-    return vectors, is_usable
-
-
-def _word_counts(column: pl.Series) -> sparse.csr_matrix:
-    row, word = words.cells(words.words(column))
-    vocabulary = word.unique().sort()
-    place = words.number(word, vocabulary)
-    ones = np.ones(len(row), np.float32)
-    return sparse.csr_matrix((ones, (row, place)), shape=(len(column), len(vocabulary)))
-
-
-def _tfidf(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """``(1 + log tf) * (1 + log((1 + n) / (1 + df)))``, rows of length one."""
-    n, df = counts.shape[0], np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = 1.0 + np.log((1.0 + n) / (1.0 + df))
-    weighted = counts.copy()
-    weighted.data = ((1.0 + np.log(counts.data)) * idf[counts.indices]).astype(np.float32)
-    return _unit_rows(weighted)
-
-
-def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    matrix.data = (matrix.data / np.repeat(norms, np.diff(matrix.indptr))).astype(np.float32)
-    return matrix
+    raise ConfigError(f"no column of items holds embeddings; {listing(table)}")

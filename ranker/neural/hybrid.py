@@ -9,8 +9,9 @@ import polars as pl
 from torch import nn
 
 from features.arrays import BoolArray
+from features.columns import listing
 from features.errors import ConfigError
-from ranker.candidates import words
+from ranker.candidates.content_table import need_items
 from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
 from ranker.neural.generator import check_at_least, check_share
@@ -68,7 +69,7 @@ class Hybrid(ContentModel):
         is_taught: BoolArray,
         knows_user: BoolArray,
     ) -> tuple[Features, Features]:
-        table = words.need_items(self, items)
+        table = need_items(self, items)
         found = read_features(
             table,
             self.columns,
@@ -77,7 +78,7 @@ class Hybrid(ContentModel):
             max_vocabulary=self.max_vocabulary,
         )
         if not found and self.columns != ():
-            raise ConfigError(f"no column of items can be used; {words.listing(table)}")
+            raise ConfigError(f"no column of items can be used; {listing(table)}")
         return found, ()
 
     def _items_network(self) -> nn.Module:

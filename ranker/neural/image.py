@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from features.arrays import BoolArray
+from features.columns import check_columns, listing
 from features.errors import ConfigError
-from ranker.candidates import words
-from ranker.candidates.content import is_vector
+from features.vectors import is_vector
+from ranker.candidates.content_table import need_items
 from ranker.neural.content_model import ContentModel
 from ranker.neural.generator import check_at_least
 from ranker.neural.images import is_image, read_arrays, read_files
@@ -58,7 +59,7 @@ class ImageContent(ContentModel):
     ) -> tuple[Features, Features]:
         if self.shape is not None and len(self.shape) not in (2, 3):
             raise ConfigError(f"shape={self.shape} is no height, width (and number of channels)")
-        table = words.need_items(self, items)
+        table = need_items(self, items)
         column = table[self._column(table)]
         if is_image(column.dtype) or (is_vector(column.dtype) and self.shape is not None):
             shape = None if self.shape is None else tuple(self.shape)
@@ -69,7 +70,7 @@ class ImageContent(ContentModel):
 
     def _column(self, table: pl.DataFrame) -> str:
         if self.column is not None:
-            words.check_columns(table, [self.column])
+            check_columns(table, [self.column])
             return self.column
         for is_wanted in (is_image, is_vector):
             for name, dtype in table.schema.items():
@@ -77,5 +78,5 @@ class ImageContent(ContentModel):
                     return name
         raise ConfigError(
             f"no column of items holds arrays; name the one with paths of files as column=; "
-            f"{words.listing(table)}"
+            f"{listing(table)}"
         )

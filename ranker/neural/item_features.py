@@ -10,10 +10,11 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import polars as pl
 
+from features import words
 from features.arrays import AnyArray, BoolArray, Float32Array
+from features.columns import check_columns
 from features.errors import ConfigError
-from ranker.candidates import words
-from ranker.candidates.content import is_vector, ready_made
+from features.vectors import is_vector, ready_made
 from ranker.neural.images import is_image, read_arrays
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def read_features(
         If a named column does not exist or its values are of none of these kinds.
     """
     if columns is not None:
-        words.check_columns(table, columns)
+        check_columns(table, columns)
     found = []
     for name in table.columns if columns is None else columns:
         kind = kind_of(table[name], is_named=columns is not None)

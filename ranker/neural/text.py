@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features import words
 from features.arrays import BoolArray
+from features.columns import listing
 from features.errors import ConfigError
-from ranker.candidates import words
+from ranker.candidates.content_table import need_items, report_unknown
 from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import TextEncoder
 from ranker.neural.generator import check_at_least
@@ -59,15 +61,15 @@ class TextContent(ContentModel):
         is_taught: BoolArray,
         knows_user: BoolArray,
     ) -> tuple[Features, Features]:
-        table = words.need_items(self, items)
+        table = need_items(self, items)
         columns = self.columns
         if columns is None:
             columns = [column.name for column in table if words.is_text(column)]
             if not columns:
                 raise ConfigError(
-                    f"no column of items holds text of two words or more; {words.listing(table)}"
+                    f"no column of items holds text of two words or more; {listing(table)}"
                 )
         chosen = [table[name] for name in words.word_columns(table, columns)]
         text = read_words(chosen, is_taught, "text", self.max_words, self.max_vocabulary)
-        words.report_unknown(self, text.is_known, f"known words in {', '.join(columns)}")
+        report_unknown(self, text.is_known, f"known words in {', '.join(columns)}")
         return (text,), ()

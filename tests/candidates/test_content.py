@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 from features.errors import ConfigError
+from features.vectors import ready_made
+from features.words import words
 from ranker.candidates.als import ALS
-from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity, ready_made
-from ranker.candidates.words import words
+from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from tests.logs import history_from
 
 

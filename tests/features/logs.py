@@ -125,7 +125,7 @@ def logs(draw, kinds=KINDS, max_events=24) -> Log:
         item=st.sampled_from(["a", "b", "c", "d", "e"]),
         time=st.integers(0, last),
         weight=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
-        name=st.sampled_from(["buy", "view"][: draw(st.integers(1, 2))]),
+        name=st.sampled_from(["buy", "view", "cart"][: draw(st.integers(1, 3))]),
     )
     events = draw(st.lists(event, min_size=1, max_size=max_events))
     if kind == "positions":
@@ -151,6 +151,21 @@ class World:
     items: tuple[str, ...]
     as_of: int | None
     history: History
+
+    @classmethod
+    def of(
+        cls, log: Log, *, users: Sequence[int], items: Sequence[str], as_of: int | None
+    ) -> World:
+        """The history of a log, of some users and of some items, in ascending order."""
+        frame = log.frame()
+        history = History.build(
+            frame,
+            users=Ids(pl.Series(users)),
+            items=Ids(pl.Series(items)),
+            facts=LogFacts.of(frame),
+            as_of=as_of,
+        )
+        return cls(log, tuple(users), tuple(items), as_of, history)
 
     def events_of(self, user: int) -> list[Event]:
         """In order of time, then item, name and weight."""
@@ -187,15 +202,7 @@ def worlds(draw, kinds=KINDS, max_events=24) -> World:
         as_of = last + draw(st.sampled_from([log.step, 2 * log.step, log.span]))
     users = tuple(sorted({event.user for event in log.events} | silent))
     items = tuple(sorted({event.item for event in log.events} | cold))
-    frame = log.frame()
-    history = History.build(
-        frame,
-        users=Ids(pl.Series(users)),
-        items=Ids(pl.Series(items)),
-        facts=LogFacts.of(frame),
-        as_of=as_of,
-    )
-    return World(log, users, items, as_of, history)
+    return World.of(log, users=users, items=items, as_of=as_of)
 
 
 @dataclass(frozen=True)
@@ -275,8 +282,11 @@ def assert_block_equals(block, oracle, world: World, query: Query, sources=None)
     assert_fitted_equals(block.fit(Context(world.history, sources=sources or {})), oracle, query)
 
 
-def assert_fitted_equals(fitted, oracle, query: Query) -> None:
-    """Compare what a fitted block says of candidates with an oracle, each cell by name."""
+def assert_fitted_equals(fitted, oracle, query: Query, atol=1e-30) -> None:
+    """Compare what a fitted block says of candidates with an oracle, each cell by name.
+
+    ``atol`` is for what is near zero because large numbers cancel out.
+    """
     names = [feature.name for feature in fitted.features]
     assert all(isinstance(feature, Feature) for feature in fitted.features)
     assert len(set(names)) == len(names)
@@ -292,6 +302,6 @@ def assert_fitted_equals(fitted, oracle, query: Query) -> None:
             row,
             np.array(list(expected.values()), np.float32),
             rtol=2e-5,
-            atol=1e-30,
+            atol=atol,
             err_msg=f"{names} of user {query.users[place]} and item {item}",
         )

@@ -67,6 +67,7 @@ def similarity_features(world, user, item, similarities, n_latest, fading):
     events = world.events_of(user)
     latest = list(zip(events, decay(world, user, fading), strict=True))[-n_latest:]
     end = instants(world, user)[-1] if events else None
+    second = instants(world, user)[-2:][0] if events else None
     row = {}
     for name, similarity in similarities.items():
         values = [similarity.get(event.item, {}).get(item, 0.0) for event, _ in latest]
@@ -77,6 +78,10 @@ def similarity_features(world, user, item, similarities, n_latest, fading):
         row[f"{name}_last"] = last if events else NAN
         faded = sum(value * weight for value, (_, weight) in zip(values, latest, strict=True))
         row[f"{name}_recent"] = faded if events else NAN
+        row[f"{name}_mean"] = sum(values) / len(values) if events else NAN
+        both = [world.log.tick(event.time) >= second for event, _ in latest]
+        last_2 = sum(value for value, is_in in zip(values, both, strict=True) if is_in)
+        row[f"{name}_last_2"] = last_2 if events else NAN
     return row
 
 

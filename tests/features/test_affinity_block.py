@@ -19,6 +19,7 @@ COLUMNS = {
     "kind": (pl.Enum(["x", "y", "z"]), st.none() | VALUES),
     "shelf": (pl.Int16, st.none() | st.integers(0, 2)),
     "genres": (pl.List(pl.String), st.none() | st.lists(st.none() | VALUES, max_size=4)),
+    "codes": (pl.List(pl.Int16), st.none() | st.lists(st.none() | st.integers(0, 2), max_size=3)),
 }
 
 
@@ -95,7 +96,7 @@ def is_shared(cells: list) -> bool:
     return 2 <= len(set(known)) <= len(known) / 2
 
 
-@given(data=st.data(), max_columns=st.integers(1, 4))
+@given(data=st.data(), max_columns=st.integers(1, 5))
 @settings(max_examples=80, deadline=None)
 def test_columns_are_those_whose_values_items_share(data, max_columns):
     world = data.draw(worlds())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from features.block import Context
-from features.similarity import EmbeddingAffinity, HistorySimilarity
+from features.errors import ConfigError
+from features.similarity import AGGREGATES, EmbeddingAffinity, HistorySimilarity
 from tests.features.logs import assert_block_equals, queries, worlds
 from tests.features.oracle import affinity_features, similarity_features
 
@@ -62,10 +63,13 @@ def test_similarity_equals_loops_over_events(data, n_latest):
         }
         for name, rows in dense.items()
     }
-    block = HistorySimilarity(n_latest=n_latest, fading=1 / 24)
+    aggregates = data.draw(st.lists(st.sampled_from(list(AGGREGATES)), unique=True))
+    block = HistorySimilarity(n_latest=n_latest, fading=1 / 24, aggregates=tuple(aggregates))
 
     def oracle(user, item, place):
-        return similarity_features(world, user, item, similarities, n_latest, 1 / 24)
+        row = similarity_features(world, user, item, similarities, n_latest, 1 / 24)
+        names = [f"{name}_{aggregate}" for name in similarities for aggregate in aggregates]
+        return {name: row[name] for name in names}
 
     assert_block_equals(block, oracle, world, query, sources)
 
@@ -138,4 +142,12 @@ def test_a_matrix_with_wide_pointers_is_read_as_well(index_dtype, data):
     def oracle(user, item, place):
         return similarity_features(world, user, item, similarities, 200, 1 / 24)
 
-    assert_block_equals(HistorySimilarity(), oracle, world, query, {"knn": FakeSource(matrix)})
+    block = HistorySimilarity(aggregates=tuple(AGGREGATES))
+    assert_block_equals(block, oracle, world, query, {"knn": FakeSource(matrix)})
+
+
+@given(world=worlds())
+@settings(max_examples=1, deadline=None)
+def test_an_aggregate_that_there_is_not(world):
+    with pytest.raises(ConfigError, match=r"aggregates \['median'\] are not known; there are"):
+        HistorySimilarity(aggregates=("sum", "median")).fit(Context(world.history))

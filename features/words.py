@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
-from features.arrays import BoolArray, Int32Array, Int64Array
+from features.arrays import Int32Array, Int64Array
+from features.columns import KEYS, check_columns, listing
 from features.errors import ConfigError
-
-logger = logging.getLogger(__name__)
 
 # Letters and digits of any script, and signs such as emoji, one each.
 _WORD = r"[\p{L}\p{M}\p{N}]+|\p{So}"
 _SAMPLE = 2_000  # rows that tell a text from a name
-_KEYS = ("item_id", "user_id")
 
 
 def words(column: pl.Series) -> pl.Series:
@@ -84,62 +81,20 @@ def word_columns(table: pl.DataFrame, columns: Sequence[str] | None) -> list[str
                 f"or lists of String or integers"
             )
         return list(columns)
-    chosen = [
-        series.name
-        for series in table
-        if series.name not in _KEYS
-        and (is_list_of_values(series.dtype) or is_text(series) or is_category(series))
-    ]
+    chosen = telling_columns(table)
     if not chosen:
         raise ConfigError(f"no column of items holds text, lists or categories; {listing(table)}")
     return chosen
 
 
-def check_columns(table: pl.DataFrame, columns: Sequence[str]) -> None:
-    """Make sure that columns exist.
-
-    Raises
-    ------
-    ConfigError
-        With those that do not.
-    """
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise ConfigError(f"items have no column {', '.join(map(repr, missing))}; {listing(table)}")
-
-
-def listing(table: pl.DataFrame) -> str:
-    """The columns that there are, for messages."""
-    names = ", ".join(
-        f"{name} ({dtype})" for name, dtype in table.schema.items() if name not in _KEYS
-    )
-    return f"there are {names}" if names else "there are no columns but the id"
-
-
-def need_items(model: object, items: pl.DataFrame | None) -> pl.DataFrame:
-    """The table of items, which a model of their content cannot do without.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
-    if items is None:
-        raise ConfigError(
-            f"{type(model).__name__} knows items by their content; hand over a table: "
-            f"fit(interactions, items=items)"
-        )
-    return items
-
-
-def report_unknown(model: object, is_known: BoolArray, expected: str) -> None:
-    """Warn of the items of which there is no content."""
-    n = int((~is_known).sum())
-    if n:
-        logger.warning(
-            "%s: %d of %d items have no %s; by content they are similar to nothing",
-            *(type(model).__name__, n, len(is_known), expected),
-        )
+def telling_columns(table: pl.DataFrame) -> list[str]:
+    """All texts, lists of values and categories of a table."""
+    return [
+        series.name
+        for series in table
+        if series.name not in KEYS
+        and (is_list_of_values(series.dtype) or is_text(series) or is_category(series))
+    ]
 
 
 def cells(found: pl.Series) -> tuple[Int64Array, pl.Series]:
