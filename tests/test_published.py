@@ -11,6 +11,8 @@ from tests.benchmarks.published import ROWS
 
 BANDS = {
     ("gowalla-lightgcn", "item-kNN"): {"Recall@20": (0.1496, 0.002), "NDCG@20": (0.1156, 0.002)},
+    ("gowalla-lightgcn", "random walk"): {"Recall@20": (0.1812, 0.002), "NDCG@20": (0.1496, 0.002)},
+    ("citeulike-a", "tags, citations and users"): {"Recall@300": (0.4918, 0.002)},
     ("ml-100k", "deep MF"): {"RMSE": (0.8995, 0.01)},
     ("amazon-beauty", "self-attention"): {"NDCG@10": (0.0474, 0.003)},
 }
