@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +141,7 @@ def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def from_files(
-    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[type, ...]
+    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[Callable[..., Any], ...]
 ) -> tuple[State, Snapshot]:
     """Undo :func:`to_files`.
 
@@ -158,7 +159,7 @@ def from_files(
 
 
 def _from_files(
-    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[type, ...]
+    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[Callable[..., Any], ...]
 ) -> tuple[State, Snapshot]:
     facts, gate = settings["facts"], settings["gate"]
     names = tuple(settings["feature_names"])

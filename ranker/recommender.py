@@ -546,14 +546,16 @@ class TwoStageRecommender:
         save_files(path, *model_files.to_files(self._fitted(), self._server.snapshot))
 
     @classmethod
-    def load(cls, path: str | Path, *, custom: Iterable[type] = ()) -> Self:
+    def load(cls, path: str | Path, *, custom: Iterable[Callable[..., Any]] = ()) -> Self:
         """Load a saved recommender; nothing is unpickled and no code is looked up by name.
 
         Parameters
         ----------
         path : str or Path
-        custom : iterable of type
-            Classes of your own generators and blocks, if the model has some.
+        custom : iterable of type or function
+            Classes of your own generators and blocks, and functions of :class:`CustomBlock`, if
+            the model has some: they are found by name, and have to be the same as when it was
+            fitted.
 
         Raises
         ------
