@@ -9,7 +9,6 @@ from typing import TypeAlias, TypeGuard, cast
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
 from features.arrays import BoolArray, Float32Array
 from features.block import Block, Context
@@ -17,11 +16,12 @@ from features.candidates import Candidates
 from features.clock import ClockKind
 from features.encode import encode
 from features.errors import ConfigError, LeakError
+from features.example_source import ExampleSource
 from features.history import History, LogFacts
 from features.ids import Ids
 from features.listwise import Listwise
 from features.schema import check_interactions, check_items, check_users
-from features.stage import FeatureStage, FeatureTables
+from features.stage import FeatureStage, FeatureTables, block_name
 
 FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
 Maker: TypeAlias = "Callable[[pl.DataFrame], Block | FeatureStage]"
@@ -215,7 +215,7 @@ class _Told:
         history, items, users = encode(
             cut.past, as_of=cut.tick, facts=world.facts, items=world.items, users=world.users
         )
-        sources = {_SOURCE: _ExampleSource.of(history)}
+        sources = {_SOURCE: ExampleSource.of(history)}
         tables = stage.fit(Context(history, items=items, users=users, sources=sources))
         served = history.select(asked["user_id"].unique(maintain_order=True))
         rank = pl.col("item_id").rank("ordinal").over("user_id")
@@ -226,7 +226,7 @@ class _Told:
             sources=(_SOURCE,),
         )
         owners = [
-            (getattr(block, "name", type(block).__name__), feature.name)
+            (block_name(block), feature.name)
             for block, fitted in zip(stage.blocks, tables.blocks, strict=True)
             for feature in fitted.features
         ]
@@ -274,26 +274,6 @@ class _Told:
             values=(float(self.table[row, column]), float(other.table[row, column])),
             change=change,
         )
-
-
-@dataclass(frozen=True)
-class _ExampleSource:
-    """Similarities and vectors of a past, for the blocks that ask sources for them."""
-
-    similarity: sparse.csr_matrix | None
-    item_vectors: Float32Array | None
-
-    @classmethod
-    def of(cls, history: History) -> _ExampleSource:
-        """Common users, of the first ones: a large log shall not take long."""
-        few = history.rows(0, min(history.n_users, 200)).matrix()
-        vectors = np.cos(np.outer(np.arange(history.n_items) + 1.0, np.arange(1.0, 5.0)))
-        return cls(sparse.csr_matrix(few.T @ few), vectors.astype(np.float32))
-
-    def user_vectors(self, history: History) -> Float32Array | None:
-        """Sums of the vectors of the items."""
-        vectors: Float32Array = (history.matrix() @ self.item_vectors).astype(np.float32)
-        return vectors
 
 
 def _cuts(world: _World, n_instants: int, rng: np.random.Generator) -> list[_Cut]:

@@ -13,10 +13,11 @@ from features.arrays import Float32Array
 from features.block import Block, Context, Feature, FittedBlock
 from features.candidates import Candidates
 from features.errors import ConfigError
-from features.history import History
+from features.history import History, LogFacts
 from features.item import ItemPopularity
 from features.listwise import FittedListwise, Listwise
 from features.pair import UserItemHistory
+from features.schema import check_interactions, check_items, check_users
 from features.similarity import EmbeddingAffinity, HistorySimilarity
 from features.source import SourceScores
 from features.user import UserActivity
@@ -44,10 +45,51 @@ class FeatureStage:
     blocks : tuple of Block
     listwise : Listwise
         Which of their features are also compared within the list of a user.
+    choices : tuple of str
+        Why these blocks, if :meth:`infer` chose them.
     """
 
     blocks: tuple[Block, ...] = field(default_factory=default_blocks)
     listwise: Listwise = field(default_factory=Listwise)
+    choices: tuple[str, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def infer(
+        cls,
+        interactions: pl.DataFrame | pl.LazyFrame,
+        items: pl.DataFrame | pl.LazyFrame | None = None,
+        users: pl.DataFrame | pl.LazyFrame | None = None,
+    ) -> FeatureStage:
+        """The blocks that suit the columns present; ``choices`` says which, and why.
+
+        Parameters
+        ----------
+        interactions, items, users : DataFrame or LazyFrame
+            See :mod:`features.schema`.
+
+        Raises
+        ------
+        SchemaError
+            With every problem of a frame.
+        """
+        from features.infer import infer_stage  # which needs the default blocks
+
+        log = check_interactions(interactions)
+        return infer_stage(
+            log,
+            LogFacts.of(log),
+            items=None if items is None else check_items(items),
+            users=None if users is None else check_users(users),
+        )
+
+    @property
+    def summary(self) -> str:
+        """The blocks by name, with the columns that they are bound to."""
+        return ", ".join(
+            block_name(block)
+            + (f"({', '.join(columns)})" if (columns := getattr(block, "columns", None)) else "")
+            for block in self.blocks
+        )
 
     def fit(self, context: Context) -> FeatureTables:
         """Compute all that can be computed before the candidates are known.
@@ -68,6 +110,11 @@ class FeatureStage:
                 f"generator or leave one block out"
             )
         return FeatureTables(fitted, listwise)
+
+
+def block_name(block: Block) -> str:
+    """What a block is called in messages: a name of its own, or its type."""
+    return str(getattr(block, "name", type(block).__name__))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from features.encode import encode
 from features.errors import ModelFormatError
 from features.history import LogFacts
 from features.stage import FeatureStage
+from features.versions import as_known
 from ranker.candidates.base import Generator
 from ranker.components import from_json, to_json
 from ranker.evaluation.intervals import PairedInterval
@@ -84,6 +85,13 @@ class State:
         if not clock.is_comparable:
             return None
         return int(clock.ticks(self.log["timestamp"]).max()) + clock.step
+
+    @property
+    def known_items(self) -> pl.DataFrame | None:
+        """The attributes of items as of the end of the log, a row per item."""
+        if self.items is None:
+            return None
+        return as_known(self.items, "item_id", as_of=self.as_of, clock=self.facts.clock)
 
     def snapshot(self, fold: Fold | None = None, label: str = "everything") -> Snapshot:
         """Fit the generators on what a fold of the log knows, by default on all of it."""

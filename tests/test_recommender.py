@@ -91,6 +91,7 @@ def test_the_choices_of_a_default_recommender_are_told_and_its_lists_are_whole()
         "clock",
         "repeats",
         "sources",
+        "features",
         "reranker",
         "gate",
     ]
