@@ -1,4 +1,4 @@
-"""Does a feature know what cannot be known? A check to run on blocks of one's own."""
+"""A check, for blocks of one's own too, that no feature knows what cannot be known."""
 
 from __future__ import annotations
 

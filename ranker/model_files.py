@@ -58,6 +58,8 @@ class State:
     gate : GateReport or None
     choices : tuple of str
     random_state : int
+    n_trained : int
+        Of the log, the first so many events were those of the fit.
     """
 
     log: pl.DataFrame
@@ -77,6 +79,7 @@ class State:
     gate: GateReport | None
     choices: tuple[str, ...]
     random_state: int
+    n_trained: int
 
     @property
     def as_of(self) -> int | None:
@@ -145,6 +148,7 @@ def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
         "gate": None if state.gate is None else dataclasses.asdict(state.gate),
         "choices": list(state.choices),
         "random_state": state.random_state,
+        "n_trained": state.n_trained,
     }
 
 
@@ -171,8 +175,9 @@ def _from_files(
 ) -> tuple[State, Snapshot]:
     facts, gate = settings["facts"], settings["gate"]
     names = tuple(settings["feature_names"])
+    log = bytes_to_frame(files["interactions.parquet"])
     state = State(
-        log=bytes_to_frame(files["interactions.parquet"]),
+        log=log,
         items=bytes_to_frame(files["items.parquet"]) if "items.parquet" in files else None,
         users=bytes_to_frame(files["users.parquet"]) if "users.parquet" in files else None,
         facts=LogFacts(
@@ -198,6 +203,7 @@ def _from_files(
         gate=None if gate is None else _gate(gate),
         choices=tuple(settings["choices"]),
         random_state=settings["random_state"],
+        n_trained=settings.get("n_trained", log.height),
     )
     history, items, users = encode(
         state.log, as_of=state.as_of, facts=state.facts, items=state.items, users=state.users

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from features.candidates import Candidates
+from features.drift import DriftReport
 from features.errors import ConfigError, NotFittedError
 from features.history import History, LogFacts
 from features.infer import infer_stage
@@ -31,6 +32,7 @@ from ranker.defaults import (
     repeats_in,
     wants_every_item,
 )
+from ranker.drift import window_drift
 from ranker.explain import explain_items, titles_of
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
@@ -231,6 +233,7 @@ class TwoStageRecommender:
             gate=None,
             choices=(),
             random_state=self.random_state,
+            n_trained=log.height,
         )
         trained = train_reranker(
             folds,
@@ -564,6 +567,46 @@ class TwoStageRecommender:
         )
         logger.info("depths for %d candidates: %s", total, depths)
         return depths
+
+    def drift(self, n_users: int = 500) -> DriftReport:
+        """Whether the features still look as they did when the reranker learned from them.
+
+        The label windows of the fit are looked at again, hence the sources fitted on each of them,
+        and compared with what is served, which a :meth:`refresh` may have changed since. (Of a
+        loaded model they are the default ones.)
+
+        Parameters
+        ----------
+        n_users : int
+            Of each window and of now, whose lists are compared.
+
+        Returns
+        -------
+        DriftReport
+            ``print(report)`` names the worst features, ``report.features`` has them all.
+
+        Raises
+        ------
+        ConfigError
+            If the log has no label windows.
+        """
+        state = self._fitted()
+        if n_users < 1:
+            raise ConfigError(f"n_users={n_users}; expected 1 or more")
+        holdout = choose_holdout(state.facts, self.holdout, self.n_windows, self.window_length)
+        learned = state.log.head(state.n_trained)
+        folds = holdout.folds(learned, state.facts, random_state=self.random_state)
+        if not folds:
+            raise ConfigError("the log has no label windows to compare with")
+        return window_drift(
+            (state.snapshot(fold, "window") for fold in folds),
+            self._server.snapshot,
+            state.depths,
+            exclude_seen=not state.repeats,
+            n_users=n_users,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
 
     def save(self, path: str | Path) -> None:
         """Save to a directory: JSON, npz, Parquet and text, with checksums.
