@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Int32Array, Int64Array
+from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.errors import SchemaError
 from features.ids import Ids
 
@@ -81,8 +81,22 @@ class Candidates:
             sources=sources,
             indptr=np.concatenate(([0], np.cumsum(np.bincount(user, minlength=len(users))))),
             item=item[order],
-            score=np.ascontiguousarray(np.stack([s.to_numpy() for s in score], axis=1)),
-            rank=np.ascontiguousarray(np.stack([r.to_numpy() for r in rank], axis=1)),
+            score=_beside([s.to_numpy() for s in score], len(item), np.float32),
+            rank=_beside([r.to_numpy() for r in rank], len(item), np.int32),
+        )
+
+    def rows(self, start: int, stop: int) -> Candidates:
+        """The candidates of the users ``start:stop``; views, nothing is copied."""
+        indptr = self.indptr[start : stop + 1]
+        rows = slice(int(indptr[0]), int(indptr[-1]))
+        return Candidates(
+            users=Ids(self.users.values[start:stop]),
+            items=self.items,
+            sources=self.sources,
+            indptr=indptr - indptr[0],
+            item=self.item[rows],
+            score=self.score[rows],
+            rank=self.rank[rows],
         )
 
     @property
@@ -122,6 +136,13 @@ class Candidates:
             columns[f"{source}_score"] = pl.Series(self.score[:, index]).fill_nan(None)
             columns[f"{source}_rank"] = rank.replace(0, None)
         return pl.DataFrame(columns | {"n_sources": self.n_sources})
+
+
+def _beside(columns: list[AnyArray], n_rows: int, dtype: type) -> AnyArray:
+    table: AnyArray = np.empty((n_rows, len(columns)), dtype)
+    for place, column in enumerate(columns):
+        table[:, place] = column
+    return table
 
 
 def fuse_ranks(rank: Int32Array, constant: float = 60.0) -> Float32Array:

@@ -101,10 +101,13 @@ def feature_drift(
                 "median_now": _median(new),
             }
         )
-    numbers = dict.fromkeys(
-        ("psi", "unknown_then", "unknown_now", "median_then", "median_now"), pl.Float64
-    )
-    frame = pl.DataFrame(rows, schema={"feature": pl.String, "family": pl.String} | numbers)
+    numbers = ("psi", "unknown_then", "unknown_now", "median_then", "median_now")
+    schema = [
+        ("feature", pl.String),
+        ("family", pl.String),
+        *((name, pl.Float64) for name in numbers),
+    ]
+    frame = pl.DataFrame(rows, schema=schema)
     auc = adversarial_auc(then, now, users_then, users_now, random_state=random_state)
     return DriftReport(frame.sort("psi", "feature", descending=[True, False]), auc)
 

@@ -238,17 +238,8 @@ class _Told:
         """The same, each user asked about in a call of its own."""
         parts = [np.empty((0, self.table.shape[1]), np.float32)]
         for user in range(self.history.n_users):
-            rows = slice(*self.candidates.indptr[user : user + 2])
-            one = Candidates(
-                users=Ids(self.history.users.values[user : user + 1]),
-                items=self.candidates.items,
-                sources=self.candidates.sources,
-                indptr=self.candidates.indptr[user : user + 2] - self.candidates.indptr[user],
-                item=self.candidates.item[rows],
-                score=self.candidates.score[rows],
-                rank=self.candidates.rank[rows],
-            )
-            parts.append(self.tables.transform(self.history.rows(user, user + 1), one))
+            served = self.history.rows(user, user + 1), self.candidates.rows(user, user + 1)
+            parts.append(self.tables.transform(*served))
         table = np.concatenate(parts)
         return _Told(self.tables, self.names, self.instant, self.history, self.candidates, table)
 

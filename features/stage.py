@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -21,6 +25,9 @@ from features.schema import check_interactions, check_items, check_users
 from features.similarity import EmbeddingAffinity, HistorySimilarity
 from features.source import SourceScores
 from features.user import UserActivity
+
+if TYPE_CHECKING:
+    from features.snapshot import FeatureSnapshot
 
 
 def default_blocks() -> tuple[Block, ...]:
@@ -91,6 +98,26 @@ class FeatureStage:
             for block in self.blocks
         )
 
+    def snapshot(
+        self,
+        interactions: pl.DataFrame | pl.LazyFrame,
+        as_of: dt.datetime | int | None = None,
+        *,
+        items: pl.DataFrame | pl.LazyFrame | None = None,
+        users: pl.DataFrame | pl.LazyFrame | None = None,
+        sources: Sequence[str] = (),
+        folder: str | Path | None = None,
+    ) -> FeatureSnapshot:
+        """The features as of an instant, to be joined to any candidates.
+
+        See :meth:`features.snapshot.FeatureSnapshot.build`.
+        """
+        from features.snapshot import FeatureSnapshot  # which needs this class
+
+        return FeatureSnapshot.build(
+            self, interactions, as_of, items=items, users=users, sources=sources, folder=folder
+        )
+
     def fit(self, context: Context) -> FeatureTables:
         """Compute all that can be computed before the candidates are known.
 
@@ -99,7 +126,16 @@ class FeatureStage:
         ConfigError
             If two blocks name a feature alike.
         """
-        fitted = tuple(block.fit(context) for block in self.blocks)
+        return self.assemble(tuple(block.fit(context) for block in self.blocks))
+
+    def assemble(self, fitted: tuple[FittedBlock, ...]) -> FeatureTables:
+        """The tables of fitted blocks, in the order of :attr:`blocks`.
+
+        Raises
+        ------
+        ConfigError
+            If two blocks name a feature alike.
+        """
         features = [feature for block in fitted for feature in block.features]
         listwise = self.listwise.fit(features)
         names = Counter(feature.name for feature in (*features, *listwise.features))
