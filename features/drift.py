@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.arrays import AnyArray, BoolArray, Float32Array, Int64Array
+from features.arrays import AnyArray, Float32Array
 from features.block import Feature
 from features.errors import ConfigError
 
 STABLE, SHIFTED = 0.1, 0.25  # Siddiqi's rules of thumb for the index
 _TELLABLE = 0.7  # an AUC from which on rows of then and now look different on the whole
-_MAX_ROWS = 20_000  # of each side, for the classifier
+_MAX_ROWS = 20_000  # that the classifier learns from, and is tested on
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class DriftReport:
         = the same; above 0.1 shifted, above 0.25 shifted much), unknown_then and unknown_now
         (shares of rows), median_then and median_now (null where all is unknown).
     auc : float
-        How well a classifier tells rows of now from rows of then, by users that it has not seen:
-        0.5 = not at all, 1 = always.
+        How well a classifier tells rows of now from rows of then, of users and items that it has
+        not seen: 0.5 = not at all, 1 = always.
     """
 
     features: pl.DataFrame
@@ -54,8 +54,7 @@ def feature_drift(
     now: Float32Array,
     features: Sequence[Feature],
     *,
-    users_then: AnyArray | None = None,
-    users_now: AnyArray | None = None,
+    ids: Sequence[tuple[AnyArray, AnyArray]] = (),
     n_bins: int = 10,
     random_state: int = 0,
 ) -> DriftReport:
@@ -67,9 +66,8 @@ def feature_drift(
         NaN = unknown.
     features : sequence of Feature
         The columns.
-    users_then, users_now : array [n_rows], optional
-        Whose row it is: the rows of a user are kept together when the classifier is tested.
-        Default: each row is of a user of its own.
+    ids : sequence of (array [n_rows], array [n_rows])
+        Whose rows these are, then and now: a pair of arrays for the users, another for the items.
     n_bins : int
         Quantiles of ``then`` between which the rows are counted.
     random_state : int
@@ -85,8 +83,6 @@ def feature_drift(
                 f"{name} is a table of {table.shape}; expected at least a row, and "
                 f"{len(features)} columns"
             )
-    if users_then is None or users_now is None:
-        users_then, users_now = np.arange(len(then)), np.arange(len(now)) + len(then)
     rows = []
     for column, feature in enumerate(features):
         old, new = then[:, column], now[:, column]
@@ -108,7 +104,7 @@ def feature_drift(
         *((name, pl.Float64) for name in numbers),
     ]
     frame = pl.DataFrame(rows, schema=schema)
-    auc = adversarial_auc(then, now, users_then, users_now, random_state=random_state)
+    auc = adversarial_auc(then, now, ids, random_state=random_state)
     return DriftReport(frame.sort("psi", "feature", descending=[True, False]), auc)
 
 
@@ -134,18 +130,21 @@ def population_stability(then: Float32Array, now: Float32Array, *, n_bins: int =
 def adversarial_auc(
     then: Float32Array,
     now: Float32Array,
-    users_then: AnyArray,
-    users_now: AnyArray,
+    ids: Sequence[tuple[AnyArray, AnyArray]] = (),
     *,
     random_state: int = 0,
 ) -> float:
     """How well boosted trees tell rows of now from rows of then, cross-validated in two halves.
 
+    The features of an item are the same in all its rows, and others in the next snapshot: trees
+    that have seen an item would know the snapshot by it, without any drift. So they are tested on
+    users and on items that they have not seen.
+
     Parameters
     ----------
     then, now : float32 array [n_rows, n_features]
-    users_then, users_now : array [n_rows]
-        All rows of a user, of then and of now, are in the same half.
+    ids : sequence of (array [n_rows], array [n_rows])
+        No id is on both sides of a test. Rows with ids of both halves are left out.
     random_state : int
 
     Returns
@@ -158,24 +157,28 @@ def adversarial_auc(
     from sklearn.metrics import roc_auc_score
 
     rng = np.random.default_rng(random_state)
-    old, new = _some(len(then), rng), _some(len(now), rng)
-    table = np.concatenate((then[old], now[new]))
+    table = np.concatenate((then, now))
+    is_now = np.repeat([False, True], [len(then), len(now)])
+    halves = []
+    for old, new in ids or [(np.arange(len(then)), np.arange(len(now)) + len(then))]:
+        values, place = np.unique(np.concatenate((old, new)), return_inverse=True)
+        halves.append((rng.permutation(len(values)) % 2)[place])
+    parts = []
+    for half in (0, 1):
+        rows = np.flatnonzero(np.all([one == half for one in halves], axis=0))
+        parts.append(np.sort(rng.permutation(rows)[:_MAX_ROWS]))
     table = table[:, ~np.isnan(table).all(axis=0)]
-    is_now = np.repeat([False, True], [len(old), len(new)])
-    users, user = np.unique(np.concatenate((users_then[old], users_now[new])), return_inverse=True)
-    half = (rng.permutation(len(users)) % 2)[user]
-    parts: list[BoolArray] = [half == 0, half == 1]
     if not table.shape[1] or any(len(np.unique(is_now[part])) < 2 for part in parts):
         return 0.5
-    scores = np.empty(len(table), np.float64)
+    found = []
     for learned, tested in (parts, parts[::-1]):
         trees = HistGradientBoostingClassifier(
             max_iter=50, max_leaf_nodes=15, early_stopping=False, random_state=random_state
         )
         trees.fit(table[learned], is_now[learned])
-        scores[tested] = trees.predict_proba(table[tested])[:, 1]
-    # By half: scores of two models have no common scale.
-    return float(np.mean([roc_auc_score(is_now[part], scores[part]) for part in parts]))
+        scores = trees.predict_proba(table[tested])[:, 1]
+        found.append(roc_auc_score(is_now[tested], scores))
+    return float(np.mean(found))
 
 
 def _shares(values: Float32Array, edges: Float32Array) -> AnyArray:
@@ -191,7 +194,3 @@ def _shares(values: Float32Array, edges: Float32Array) -> AnyArray:
 def _median(values: Float32Array) -> float | None:
     known = values[~np.isnan(values)]
     return float(np.median(known)) if len(known) else None
-
-
-def _some(n_rows: int, rng: np.random.Generator) -> Int64Array:
-    return np.sort(rng.permutation(n_rows)[:_MAX_ROWS])

@@ -42,28 +42,34 @@ def window_drift(
     random_state, n_threads : int
     """
 
-    def sample(snapshot: Snapshot) -> tuple[Float32Array, Int32Array]:
+    def sample(snapshot: Snapshot) -> tuple[Float32Array, Int32Array, Int32Array]:
+        """Features, and whose rows they are by the numbers of the log that serves."""
         rows = np.flatnonzero(snapshot.history.lengths > 0)
         chosen = np.random.default_rng(random_state).permutation(rows)[:n_users]
         asked = snapshot.history.select(snapshot.history.users.decode(np.sort(chosen)))
 
-        def describe(_: int, part: History) -> tuple[Float32Array, Int32Array]:
+        def describe(_: int, part: History) -> tuple[Float32Array, Int32Array, Int32Array]:
             candidates = snapshot.candidates(part, depths, exclude_seen=exclude_seen)
-            # The same user has the same number at any time: that of the log that serves.
-            user = serving.history.users.encode(part.users.values)
-            return snapshot.features(part, candidates), user[candidates.user]
+            user = serving.history.users.encode(part.users.values)[candidates.user]
+            item = serving.history.items.encode(part.items.values)[candidates.item]
+            return snapshot.features(part, candidates), user, item
 
         size = snapshot.chunk_size(_CHUNK)
-        parts = list(map_chunks(describe, asked, size, n_threads, description="drift"))
-        return np.concatenate([t for t, _ in parts]), np.concatenate([u for _, u in parts])
+        return _stack(map_chunks(describe, asked, size, n_threads, description="drift"))
 
-    now, users_now = sample(serving)
-    then = [sample(snapshot) for snapshot in windows]
+    now, *ids_now = sample(serving)
+    then, *ids_then = _stack(sample(snapshot) for snapshot in windows)
     return feature_drift(
-        np.concatenate([table for table, _ in then]),
+        then,
         now,
         serving.tables.features,
-        users_then=np.concatenate([user for _, user in then]),
-        users_now=users_now,
+        ids=list(zip(ids_then, ids_now, strict=True)),
         random_state=random_state,
     )
+
+
+def _stack(
+    parts: Iterable[tuple[Float32Array, Int32Array, Int32Array]],
+) -> tuple[Float32Array, Int32Array, Int32Array]:
+    tables, users, items = zip(*parts, strict=True)
+    return np.concatenate(tables), np.concatenate(users), np.concatenate(items)

@@ -36,7 +36,11 @@ def test_what_has_changed_since_the_fit_is_named():
     recommender.refresh(late.select(LOG.columns))
     after = recommender.drift(n_users=40)
     assert after.auc > 0.95
-    assert after.auc > before.auc
+    shifted, shifted_before = (
+        set(one.features.filter(pl.col("psi") > 0.25)["feature"]) for one in (after, before)
+    )
+    assert len(shifted) > len(shifted_before) + 10
+    assert "item_recency_days" in shifted
     psi = dict(after.features.select("feature", "psi").iter_rows())
     assert psi["user_tenure_days"] > 0.25
     assert "user_tenure_days" in after.worst(20)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.schema import check_same_schema
+from features.stage import FeatureStage
 from ranker import ConfigError, SchemaError, TwoStageRecommender
 from tests.logs import make_log
 from tests.recommenders import everything, item_table, small, user_table
@@ -68,7 +69,7 @@ def test_new_categories_columns_and_widths_are_no_matter():
     recommender.refresh(NEW, items=table, users=users)
     candidates = recommender.generate_candidates(["u003"])
     features = recommender.build_features(candidates)
-    assert features["affinity_brand_share"].drop_nulls().is_in([0.0, 1.0]).all()
+    assert features["affinity_brand_share"].drop_nulls().n_unique() == 1, "all of one brand"
     assert recommender.recommend(["u003"], k=5).height == 5
 
 
@@ -81,32 +82,41 @@ def test_times_of_another_kind_are_refused(fitted):
 
 
 def test_tables_that_would_make_new_features_are_refused():
-    recommender = small().fit(LOG)
     table = item_table().rename({"brand": "maker"})
+    recommender = small(features=FeatureStage()).fit(LOG)
     before = recommender.fingerprint
-    with pytest.raises(ConfigError, match="other features than those of the fit"):
+    with pytest.raises(ConfigError, match=r"other features .* such as \['affinity_genres_count"):
         recommender.refresh(NEW, items=table)
     assert recommender.fingerprint == before
+    # By default there is no block for tables that were not there at the fit.
+    recommender = small().fit(LOG)
+    names = recommender.describe_features()
+    assert recommender.refresh(NEW, items=table).describe_features().equals(names)
 
 
 def test_versions_of_items_serve_train_and_are_saved(tmp_path):
     first, last = LOG["timestamp"].min(), LOG["timestamp"].max()
-    half = first + (last - first) / 2
-    items = pl.concat(
-        [
-            item_table().with_columns(valid_from=pl.lit(first - dt.timedelta(days=1))),
-            item_table().with_columns(
-                valid_from=pl.lit(half), brand=pl.lit("new"), title="title" + pl.lit(" II")
-            ),
-        ],
-        how="vertical_relaxed",
-    )
-    recommender = small().fit(LOG, items=items)
+    names = item_table()["item_id"]
+    later = dict(zip(names, ["p", "q"] * len(names), strict=False))
+    versions = [
+        item_table().with_columns(valid_from=pl.lit(first - dt.timedelta(days=1))),
+        item_table().with_columns(
+            valid_from=pl.lit(first + (last - first) / 2),
+            brand=pl.Series([later[name] for name in names]),
+            title=pl.lit("new title"),
+        ),
+    ]
+    recommender = small().fit(LOG, items=pl.concat(versions))
     recommender.save(tmp_path / "model")
     again = TwoStageRecommender.load(tmp_path / "model")
     for one in (recommender, again):
-        told = one.build_features(one.generate_candidates(["u003"]))
-        assert set(told["affinity_brand_share"].drop_nulls()) <= {0.0, 1.0}
+        told = one.build_features(one.generate_candidates(["u003"])).drop_nulls(
+            "affinity_brand_count"
+        )
+        shares = told.group_by(pl.col("item_id").replace_strict(later)).agg(
+            pl.col("affinity_brand_count").n_unique()
+        )
+        assert shares["affinity_brand_count"].to_list() == [1, 1], "as of the later brands"
     assert again.fingerprint == recommender.fingerprint
     assert recommender.explain("u003", k=3).height == 3
 

@@ -101,19 +101,20 @@ def test_nothing_known_and_constant_columns():
     assert report.features["psi"].to_list() == [0.0, 0.0]
     assert report.auc == 0.5
     assert report.features.sort("feature")["median_now"].to_list() == [1.0, None]
-    assert adversarial_auc(then[:, :1], then[:, :1], np.arange(50), np.arange(50)) == 0.5
+    assert adversarial_auc(then[:, :1], then[:, :1]) == 0.5
 
 
-def test_users_are_kept_together():
-    """What tells a user from others does not tell now from then."""
+def test_what_tells_a_user_or_an_item_does_not_tell_the_time():
+    """Each item has other features now than then, out of the same distribution."""
     rng = np.random.default_rng(1)
-    user = np.repeat(np.arange(200), 10)
-    taste = rng.normal(size=(400, 3)).astype(np.float32)
-    then, now = taste[user], taste[user + 200]
-    honest = adversarial_auc(then, now, user, user + 200)
-    assert honest < 0.65
-    rows = np.arange(2000)
-    assert adversarial_auc(then, now, rows, rows + 2000) > 0.9
+    user, item = rng.integers(0, 300, 6000), rng.integers(0, 100, 6000)
+    noise = rng.normal(size=(2, 100, 3)).astype(np.float32)
+    then, now = noise[0, item], noise[1, item]
+    honest = adversarial_auc(then, now, [(user, user), (item, item)])
+    assert 0.35 < honest < 0.65
+    assert adversarial_auc(then, now, [(user, user)]) > 0.95, "the trees know the items"
+    assert adversarial_auc(then, now) > 0.95
+    assert adversarial_auc(then, now + 2, [(user, user), (item, item)]) > 0.85
 
 
 def test_the_seed_settles_it():
