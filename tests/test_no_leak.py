@@ -6,6 +6,7 @@ must be equal to the last bit. Planted leaks show that the same check would find
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from features.block import Feature
+from features.custom import CustomBlock
 from features.history import LogFacts
 from features.stage import FeatureStage, default_blocks
 from ranker.candidates.als import ALS
@@ -61,6 +63,7 @@ NEURAL: dict[str, Generator] = {
     "towers": DeepMatrixFactorization(factors=4, epochs=2, towers=(4,)),
     "neumf": NeuralCollaborativeFiltering(factors=4, layers=(4,), epochs=2),
 }
+WEEK = dt.timedelta(days=7)
 STRANGER = 99
 LAST = 11  # times run from 0 to here
 
@@ -119,9 +122,22 @@ def cases(draw, kinds=("datetime", "date", "clock")) -> Case:
     )
 
 
+def own_block(key) -> CustomBlock:
+    """A user's own: events in a window up to the instant, ties at its beginning included."""
+
+    def function(history, as_of):
+        recent = pl.col("timestamp") >= (as_of - 30 if isinstance(as_of, int) else as_of - WEEK)
+        return history.group_by(key).agg(pl.len().alias("n"), recent.sum().alias("late"))
+
+    return CustomBlock("_".join(key), key=key, function=function)
+
+
+OWN_BLOCKS = tuple(map(own_block, [("user_id",), ("item_id",), ("user_id", "item_id")]))
+
+
 def default_stage(log: pl.DataFrame) -> FeatureStage:
-    """What is used; knows nothing of the log."""
-    return FeatureStage()
+    """What is used, and blocks of users' own; knows nothing of the log."""
+    return FeatureStage((*default_blocks(), *OWN_BLOCKS))
 
 
 def default_generators(log: pl.DataFrame) -> dict[str, Generator]:
