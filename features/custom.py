@@ -14,6 +14,7 @@ from features.arrays import Float32Array
 from features.block import Context, Feature, FittedBlock
 from features.candidates import Candidates
 from features.errors import ConfigError, SchemaError
+from features.gather import gather
 from features.history import History
 
 Instant: TypeAlias = dt.datetime | int | None
@@ -232,7 +233,7 @@ class FittedItems:
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
-        out[:] = self.table[candidates.item]
+        gather(self.table, candidates.item, out)
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ class FittedUsers:
         found = self.block.compute(history, _instant(history), self.features)
         user = history.users.encode(found["user_id"])
         if self.block.keys == ("user_id",):
-            out[:] = _spread(user, found, history.n_users)[candidates.user]
+            gather(_spread(user, found, history.n_users), candidates.user, out)
             return
         item = history.items.encode(found["item_id"])
         # Rows of candidates ascend by user and item, and so do these numbers of a pair.
