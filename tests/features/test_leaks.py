@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features import leaks
 from features.block import Feature
 from features.custom import CustomBlock
+from features.encode import encode
 from features.errors import ConfigError, LeakError, RankerError
 from features.leaks import check_no_leak
 from features.stage import FeatureStage, default_blocks
@@ -173,3 +175,14 @@ def test_a_log_of_one_instant():
 
 def test_a_log_of_two_events():
     check_no_leak(honest(PAIR), LOG.sort("timestamp").gather([0, -1]))
+
+
+def test_a_history_that_is_not_cut_would_be_noticed(monkeypatch):
+    """Off by one where the log is cut, and not in a block."""
+
+    def late(interactions, *, as_of, **options):
+        return encode(interactions, as_of=as_of + 1, **options)
+
+    monkeypatch.setattr(leaks, "encode", late)
+    with pytest.raises(LeakError, match="events at that instant or later are"):
+        check_no_leak(honest(PAIR), LOGS["clock"])
