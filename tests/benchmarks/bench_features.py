@@ -404,18 +404,21 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measure(size: tuple[int, int, int, int], seed: int, repeats: int, chunk: int) -> dict[str, Any]:
+def measure(
+    size: tuple[int, int, int, int], seed: int, repeats: int, chunk: int, only: str | None
+) -> dict[str, Any]:
     """All systems, one after the other, and how far their values are apart."""
+    systems = [only] if only else list(SYSTEMS)
     with tempfile.TemporaryDirectory() as scratch:
         folder, measured = Path(scratch), {}
         make_data(folder, size, seed)
-        for system in SYSTEMS:
+        for system in systems:
             print(f"measuring {system}", file=sys.stderr)
             options = ["--repeats", str(repeats), "--chunk", str(chunk)]
             command = [sys.executable, __file__, "--worker", system, scratch, *options]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             measured[system] = json.loads(done.stdout.splitlines()[-1])
-        tables = {system: np.load(folder / f"{system}.npy") for system in SYSTEMS}
+        tables = {system: np.load(folder / f"{system}.npy") for system in systems}
         return {"systems": measured, "difference": differences(tables)}
 
 
@@ -450,8 +453,10 @@ def report(measured: dict[str, Any], chunk: int) -> str:
         "".ljust(20) + "".join(name.rjust(12) for name in heads),
     ]
     served = {name: float(np.median(one["serve_s"])) for name, one in systems.items()}
+    first = next(iter(systems))
     for name, one in systems.items():
-        whole = (one["tables_s"] + served[name]) / (systems["ours"]["tables_s"] + served["ours"])
+        ratio = served[name] / served[first]
+        whole = (one["tables_s"] + served[name]) / (systems[first]["tables_s"] + served[first])
         memory = one["peak_gb"] - one["before_gb"]
         figures = (
             *(
@@ -459,7 +464,7 @@ def report(measured: dict[str, Any], chunk: int) -> str:
                 f"{served[name]:.2f}",
                 f"{one['rows'] / served[name]:,.0f}",
             ),
-            *(f"{served[name] / served['ours']:.1f}x", f"{whole:.1f}x", f"{memory:.2f}"),
+            *(f"{ratio:.1f}x", f"{whole:.1f}x", f"{memory:.2f}"),
         )
         lines.append(name.ljust(20) + "".join(figure.rjust(12) for figure in figures))
     lines.append(f"largest relative difference from ours: {measured['difference']}")
@@ -548,6 +553,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="sizes that take seconds")
     parser.add_argument("--globo", type=Path, help="folder with interactions.parquet; only this")
+    parser.add_argument("--only", choices=SYSTEMS, help="one system, without ratios")
     parser.add_argument("--repeats", type=int, default=3, help="runs; the median counts")
     parser.add_argument("--chunk", type=int, default=CHUNK, help="users at a time")
     parser.add_argument("--seed", type=int, default=0, help="of the log")
@@ -559,7 +565,8 @@ def main(argv: list[str] | None = None) -> None:
     elif args.globo:
         print(measure_globo(args.globo))
     else:
-        measured = measure(SMALL if args.small else FULL, args.seed, args.repeats, args.chunk)
+        size = SMALL if args.small else FULL
+        measured = measure(size, args.seed, args.repeats, args.chunk, args.only)
         if args.json:
             args.json.write_text(json.dumps(measured, indent=1))
         print(report(measured, args.chunk))
