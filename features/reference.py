@@ -38,12 +38,15 @@ def reference(stage: FeatureStage | None = None) -> str:
             "event": ["EVENT", "EVENT", "OTHER"],
         }
     )
-    items = pl.DataFrame({"item_id": [1, 2, 3, 4], "COLUMN": ["a", "b", "a", "b"]})
+    attribute = {"COLUMN": ["a", "b", "a", "b"]}
+    items = pl.DataFrame({"item_id": [1, 2, 3, 4]} | attribute)
+    users = pl.DataFrame({"user_id": [1, 2, 3, 4]} | attribute)
     facts = LogFacts.of(log)
-    history, item_table, _ = encode(
-        log, as_of=facts.clock.tick(dt.date(2024, 1, 10)), facts=facts, items=items, users=None
+    history, item_table, user_table = encode(
+        log, as_of=facts.clock.tick(dt.date(2024, 1, 10)), facts=facts, items=items, users=users
     )
-    context = Context(history, item_table, sources={"SOURCE": ExampleSource.of(history)})
+    sources = {"SOURCE": ExampleSource.of(history)}
+    context = Context(history, item_table, user_table, sources)
     features = (stage or FeatureStage()).fit(context).describe()
     features = features.filter(~pl.col("name").str.contains("OTHER"))
     lines = [_HEAD]
