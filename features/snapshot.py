@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,12 +160,17 @@ class FeatureSnapshot:
         candidates = Candidates.from_frame(
             frame[order], users=history.users, items=history.items, sources=self.sources
         )
-        for start in range(0, history.n_users, _CHUNK):
+
+        def fill(start: int) -> None:
             stop = min(start + _CHUNK, history.n_users)
             rows = order[candidates.indptr[start] : candidates.indptr[stop]]
             table[rows] = self.tables.transform(
                 history.rows(start, stop), candidates.rows(start, stop)
             )
+
+        # Kernels and Polars release the GIL, so that threads suffice.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(fill, range(0, history.n_users, _CHUNK)))
         return table
 
 

@@ -108,7 +108,7 @@ def ours(log: pl.DataFrame, pairs: pl.DataFrame, chunk: int) -> Made:
 
 
 def ours_by_frames(log: pl.DataFrame, pairs: pl.DataFrame, chunk: int) -> Made:
-    """From a frame of candidates to a frame of features, and that as a matrix; one thread."""
+    """From a frame of candidates to a frame of features, and that as a matrix."""
     start = time.perf_counter()
     snapshot = FeatureSnapshot.build(STAGE, log)
     seconds = time.perf_counter() - start
