@@ -64,23 +64,23 @@ class Candidates:
                     f"{column}: {len(unknown)} ids are not known to the snapshot (such as "
                     f"{unknown.head(3).to_list()})"
                 )
-        order = np.lexsort((item, user))
-        repeated = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0)
-        if repeated.any():
-            problems.append(f"{int(repeated.sum())} pairs of user and item stand there twice")
+        pair = user.astype(np.int64) * (len(items) + 1) + item  # -1 has a place of its own
+        if not (np.diff(pair) > 0).all():  # often they are in order already
+            order = np.argsort(pair, kind="stable")
+            frame, user, item, pair = frame[order], user[order], item[order], pair[order]
+        n_repeated = int((np.diff(pair) == 0).sum())
+        if n_repeated:
+            problems.append(f"{n_repeated} pairs of user and item stand there twice")
         if problems:
             raise SchemaError("candidates", problems)
-        ordered = frame[order]
-        rank = [ordered[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
-        score = [
-            ordered[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources
-        ]
+        rank = [frame[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
+        score = [frame[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources]
         return cls(
             users=users,
             items=items,
             sources=sources,
             indptr=np.concatenate(([0], np.cumsum(np.bincount(user, minlength=len(users))))),
-            item=item[order],
+            item=item,
             score=_beside([s.to_numpy() for s in score], len(item), np.float32),
             rank=_beside([r.to_numpy() for r in rank], len(item), np.int32),
         )

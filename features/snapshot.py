@@ -18,6 +18,7 @@ from features.clock import Clock
 from features.custom import Instant
 from features.encode import encode
 from features.errors import ConfigError
+from features.gather import scatter
 from features.history import History, LogFacts
 from features.materialize import fit_or_read
 from features.schema import (
@@ -140,38 +141,37 @@ class FeatureSnapshot:
         for column, ids in known.items():
             check_id_dtypes(column, candidates=candidates, interactions=ids.values.to_frame(column))
         frame = candidates.with_columns(canonical_ids(candidates[column]) for column in _PAIR)
-        table = self._table(frame)
         return candidates.with_columns(
-            pl.Series(name, table[:, column]).fill_nan(None)
-            for column, name in enumerate(self.tables.names)
+            pl.Series(name, column, nan_to_null=True)
+            for name, column in zip(self.tables.names, self._columns(frame), strict=True)
         )
 
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""
         return self.tables.describe()
 
-    def _table(self, frame: pl.DataFrame) -> Float32Array:
-        table = np.full((frame.height, len(self.tables.names)), np.nan, np.float32)
+    def _columns(self, frame: pl.DataFrame) -> Float32Array:
+        """Features of pairs, float32 [n_features, n_pairs]; NaN = unknown."""
+        columns = np.full((len(self.tables.names), frame.height), np.nan, np.float32)
         history = self.history.select(frame["user_id"].unique().sort())
-        item = history.items.encode(frame["item_id"])
+        item, user = history.items.encode(frame["item_id"]), history.users.encode(frame["user_id"])
         known = np.flatnonzero(item >= 0)
         # Candidates lie by user and item, those of the caller as he likes.
-        order = known[np.lexsort((item[known], history.users.encode(frame["user_id"])[known]))]
+        pair = user[known].astype(np.int64) * history.n_items + item[known]
+        rows = known if (np.diff(pair) > 0).all() else known[np.argsort(pair, kind="stable")]
         candidates = Candidates.from_frame(
-            frame[order], users=history.users, items=history.items, sources=self.sources
+            frame[rows], users=history.users, items=history.items, sources=self.sources
         )
 
         def fill(start: int) -> None:
             stop = min(start + _CHUNK, history.n_users)
-            rows = order[candidates.indptr[start] : candidates.indptr[stop]]
-            table[rows] = self.tables.transform(
-                history.rows(start, stop), candidates.rows(start, stop)
-            )
+            table = self.tables.transform(history.rows(start, stop), candidates.rows(start, stop))
+            scatter(table, rows[candidates.indptr[start] : candidates.indptr[stop]], columns)
 
         # Kernels and Polars release the GIL, so that threads suffice.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(fill, range(0, history.n_users, _CHUNK)))
-        return table
+        return columns
 
 
 def _tick(clock: Clock, as_of: Instant, log: pl.DataFrame) -> int | None:
