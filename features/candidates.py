@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Int32Array, Int64Array
+from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.errors import SchemaError
 from features.ids import Ids
 
@@ -64,25 +64,39 @@ class Candidates:
                     f"{column}: {len(unknown)} ids are not known to the snapshot (such as "
                     f"{unknown.head(3).to_list()})"
                 )
-        order = np.lexsort((item, user))
-        repeated = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0)
-        if repeated.any():
-            problems.append(f"{int(repeated.sum())} pairs of user and item stand there twice")
+        pair = user.astype(np.int64) * (len(items) + 1) + item  # -1 has a place of its own
+        if not (np.diff(pair) > 0).all():  # often they are in order already
+            order = np.argsort(pair, kind="stable")
+            frame, user, item, pair = frame[order], user[order], item[order], pair[order]
+        n_repeated = int((np.diff(pair) == 0).sum())
+        if n_repeated:
+            problems.append(f"{n_repeated} pairs of user and item stand there twice")
         if problems:
             raise SchemaError("candidates", problems)
-        ordered = frame[order]
-        rank = [ordered[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
-        score = [
-            ordered[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources
-        ]
+        rank = [frame[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
+        score = [frame[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources]
         return cls(
             users=users,
             items=items,
             sources=sources,
             indptr=np.concatenate(([0], np.cumsum(np.bincount(user, minlength=len(users))))),
-            item=item[order],
-            score=np.ascontiguousarray(np.stack([s.to_numpy() for s in score], axis=1)),
-            rank=np.ascontiguousarray(np.stack([r.to_numpy() for r in rank], axis=1)),
+            item=item,
+            score=_beside([s.to_numpy() for s in score], len(item), np.float32),
+            rank=_beside([r.to_numpy() for r in rank], len(item), np.int32),
+        )
+
+    def rows(self, start: int, stop: int) -> Candidates:
+        """The candidates of the users ``start:stop``; views, nothing is copied."""
+        indptr = self.indptr[start : stop + 1]
+        rows = slice(int(indptr[0]), int(indptr[-1]))
+        return Candidates(
+            users=Ids(self.users.values[start:stop]),
+            items=self.items,
+            sources=self.sources,
+            indptr=indptr - indptr[0],
+            item=self.item[rows],
+            score=self.score[rows],
+            rank=self.rank[rows],
         )
 
     @property
@@ -122,6 +136,13 @@ class Candidates:
             columns[f"{source}_score"] = pl.Series(self.score[:, index]).fill_nan(None)
             columns[f"{source}_rank"] = rank.replace(0, None)
         return pl.DataFrame(columns | {"n_sources": self.n_sources})
+
+
+def _beside(columns: list[AnyArray], n_rows: int, dtype: type) -> AnyArray:
+    table: AnyArray = np.empty((n_rows, len(columns)), dtype)
+    for place, column in enumerate(columns):
+        table[:, place] = column
+    return table
 
 
 def fuse_ranks(rank: Int32Array, constant: float = 60.0) -> Float32Array:

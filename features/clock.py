@@ -83,6 +83,14 @@ class Clock:
             timestamps = timestamps.cast(pl.Datetime("us"))
         return timestamps.to_physical().cast(pl.Int64).to_numpy()
 
+    def timestamps(self, ticks: Int64Array) -> pl.Series:
+        """Undo :meth:`ticks`: Datetime (naive UTC), Date or Int64."""
+        series = pl.Series("timestamp", ticks, dtype=pl.Int64)
+        if self.kind is not ClockKind.ABSOLUTE:
+            return series
+        series = series.cast(pl.Datetime("us"))
+        return series.cast(pl.Date) if self.is_date else series
+
     def instant(self, tick: int) -> dt.datetime | int:
         """The tick in the caller's terms; an absolute instant is naive UTC."""
         if self.kind is ClockKind.ABSOLUTE:

@@ -6,6 +6,7 @@ import polars as pl
 
 from features.history import History, LogFacts
 from features.ids import Ids
+from features.versions import as_known
 
 
 def encode(
@@ -26,7 +27,8 @@ def encode(
         A tick; None where the clock does not compare users.
     facts : LogFacts
     items, users : DataFrame or None
-        Attribute tables; their items and users belong to the history, also without events.
+        Attribute tables; their items and users belong to the history, also without events. Of
+        versions with ``valid_from`` the one that was known, see :mod:`features.versions`.
 
     Returns
     -------
@@ -39,6 +41,10 @@ def encode(
         before = facts.clock.ticks(interactions["timestamp"]) < as_of
         if not before.all():
             interactions = interactions.filter(pl.Series(before))
+    if items is not None:
+        items = as_known(items, "item_id", as_of=as_of, clock=facts.clock)
+    if users is not None:
+        users = as_known(users, "user_id", as_of=as_of, clock=facts.clock)
     history = History.build(
         interactions,
         users=_all_ids("user_id", interactions, users),

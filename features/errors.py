@@ -63,3 +63,38 @@ class ModelFormatError(RankerError, ValueError):
 
 class ExportError(RankerError, RuntimeError):
     """An export cannot go on without mixing or losing data."""
+
+
+class LeakError(RankerError, AssertionError):
+    """A feature depends on what cannot be known where it is used.
+
+    Parameters
+    ----------
+    block, feature : str
+    instant : str
+        Where the log was cut.
+    user_id, item_id : id
+        A row of the feature table whose value is not the same.
+    values : pair of float
+        Before and after the change; NaN = unknown.
+    change : str
+        What was done that no feature may notice, and the remedy.
+    """
+
+    def __init__(
+        self,
+        *,
+        block: str,
+        feature: str,
+        instant: object,
+        user_id: object,
+        item_id: object,
+        values: tuple[float, float],
+        change: str,
+    ) -> None:
+        self.block, self.feature, self.instant = block, feature, instant
+        self.user_id, self.item_id, self.values = user_id, item_id, values
+        super().__init__(
+            f"{block}: {feature!r} as of {instant} is {values[0]:g} for user {user_id!r} and item "
+            f"{item_id!r}, and {values[1]:g} {change}"
+        )

@@ -235,6 +235,22 @@ class History:
         columns = ("user", "item", "time", "weight", "event")
         return pl.DataFrame({name: getattr(self, name) for name in columns})
 
+    def interactions(self) -> pl.DataFrame:
+        """The events with ids, as canonical interactions: each user's in order of time.
+
+        ``weight`` is always there; ``timestamp`` and ``event`` where the log has them, with null
+        for the names of events that ``facts`` does not tell apart.
+        """
+        columns = {"user_id": self.users.decode(self.user), "item_id": self.items.decode(self.item)}
+        if self.clock.kind is not ClockKind.NONE:
+            columns["timestamp"] = self.clock.timestamps(self.time)
+        columns["weight"] = pl.Series(self.weight)
+        if self.facts.event_names:
+            names = pl.Series(self.facts.event_names, dtype=pl.String)
+            event = pl.Series(self.event, dtype=pl.Int64)
+            columns["event"] = names.gather(event.replace(-1, None))
+        return pl.DataFrame(columns)
+
     @property
     def as_of(self) -> int:
         """The latest instant at which a user is looked at, in ticks."""

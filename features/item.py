@@ -11,6 +11,7 @@ from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
 from features.clock import ClockKind
+from features.gather import gather
 from features.history import History
 from features.kernel import kernel
 
@@ -62,7 +63,7 @@ class FittedItemPopularity:
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
-        out[:] = self.table[candidates.item]
+        gather(self.table, candidates.item, out)
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # what is divided by zero is unknown

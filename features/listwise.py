@@ -22,6 +22,7 @@ _DEFAULT_SUFFIXES = (
     "_recent",
     "_sum",
 )
+_SIGN, _PLACE = 2**31, 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -79,22 +80,35 @@ class FittedListwise:
 def _fill_listwise(
     indptr: Int64Array, table: Float32Array, columns: Int64Array, out: Float32Array
 ) -> None:
+    longest = 0
+    for user in range(len(indptr) - 1):
+        longest = max(longest, indptr[user + 1] - indptr[user])
+    falling = np.empty(longest, np.float32)
+    keys = np.empty(longest, np.int64)
     for user in range(len(indptr) - 1):
         first, end = indptr[user], indptr[user + 1]
         for place in range(len(columns)):
-            values = np.empty(end - first, np.float32)
             total, n_known = 0.0, 0
             for row in range(first, end):
                 value = table[row, columns[place]]
-                values[row - first] = -value
                 if not np.isnan(value):
                     total += value
+                    falling[n_known] = np.float32(0.0) - value  # which makes of -0 the 0 it equals
+                    keys[n_known] = row - first
                     n_known += 1
-            values.sort()  # NaN goes to the end
-            known = values[:n_known]
-            for row in range(first, end):
-                value = table[row, columns[place]]
-                if not np.isnan(value):
-                    out[row, 2 * place] = 1 + np.searchsorted(known, -value)
-                    if total != 0.0:
-                        out[row, 2 * place + 1] = value * n_known / total
+            # A value and its place in one whole number, so that one sort brings both in order. The
+            # bits of floats ascend as whole numbers do, of negative ones the other way round.
+            bits = falling[:n_known].view(np.int32)
+            for at in range(n_known):
+                high = np.int64(bits[at])
+                keys[at] |= (high if high >= 0 else -_SIGN - high) << 32
+            ordered = keys[:n_known]
+            ordered.sort()
+            rank = 0
+            for at in range(n_known):
+                if at == 0 or ordered[at] >> 32 != ordered[at - 1] >> 32:
+                    rank = at + 1
+                row = first + (ordered[at] & _PLACE)
+                out[row, 2 * place] = rank
+                if total != 0.0:
+                    out[row, 2 * place + 1] = table[row, columns[place]] * n_known / total

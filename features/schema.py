@@ -59,6 +59,9 @@ def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFram
 def check_items(items: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Validate a table of item attributes: ``item_id`` without null or duplicate, any others.
 
+    With a column ``valid_from`` (Datetime, Date or integer, as the log's timestamps) there may be
+    several rows of an item, each valid from its time on; null means from the beginning.
+
     Raises
     ------
     SchemaError
@@ -69,6 +72,8 @@ def check_items(items: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 
 def check_users(users: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Validate a table of user attributes: ``user_id`` without null or duplicate, any others.
+
+    ``valid_from`` as in :func:`check_items`.
 
     Raises
     ------
@@ -100,21 +105,126 @@ def canonical_ids(ids: pl.Series) -> pl.Series:
     return ids.cast(pl.Int64 if ids.dtype.is_integer() else pl.String)
 
 
-def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) -> pl.DataFrame:
-    frame = _collect(frame, table)
-    problems = _id_problems(frame, key)
-    if key in frame.columns and _is_id(frame.schema[key]):
-        ids = frame[key].drop_nulls()
-        repeated = ids.filter(ids.is_duplicated())
-        if len(repeated):
+def check_same_schema(table: str, new: pl.DataFrame, fitted: pl.DataFrame) -> pl.DataFrame:
+    """Make sure that an attribute table can stand in for the one of the fit.
+
+    Parameters
+    ----------
+    table : str
+        ``"items"`` or ``"users"``.
+    new, fitted : DataFrame
+        Canonical. New values are no matter, nor are further columns.
+
+    Returns
+    -------
+    DataFrame
+        ``new``; a column without any value has the dtype of the fit.
+
+    Raises
+    ------
+    SchemaError
+        With every column that is missing or of another kind: text in place of numbers, fractions
+        in place of whole numbers, a list in place of single values.
+    """
+    problems: list[str] = []
+    empty: list[pl.Expr] = []
+    for column, dtype in fitted.schema.items():
+        if column not in new.columns:
             problems.append(
-                f"{key}: {repeated.n_unique()} ids stand in more than one row"
-                f"{_examples(repeated.unique(maintain_order=True))}; keep one row per id, for "
-                f"instance with unique(subset={key!r})"
+                f"{column}: the column is missing, but the model was fitted with it ({dtype}); add "
+                f"it, with nulls if nothing is known, or fit again"
+            )
+            continue
+        other = new.schema[column]
+        if other == pl.Null:
+            empty.append(pl.col(column).cast(dtype))
+        elif _kind(other) != _kind(dtype) and dtype != pl.Null:
+            problems.append(
+                f"{column}: dtype {other}{_examples(new[column].drop_nulls())}, but the model was "
+                f"fitted with {dtype}; cast it to that, or fit again"
             )
     if problems:
         raise SchemaError(table, problems)
-    return frame.with_columns(_canonical_id(key, frame))
+    return new.with_columns(empty)
+
+
+def check_same_clock(**frames: pl.DataFrame | None) -> None:
+    """Make sure that times in several canonical frames can be compared at all.
+
+    They stand in ``timestamp`` and ``valid_from``.
+
+    Raises
+    ------
+    SchemaError
+        If one is a whole number and another a date.
+    """
+    kinds: dict[str, pl.DataType] = {}
+    for name, frame in frames.items():
+        if frame is not None:
+            kinds |= {
+                f"{column} of {name}": frame.schema[column]
+                for column in ("timestamp", "valid_from")
+                if column in frame.columns
+            }
+    if len({dtype.is_integer() for dtype in kinds.values()}) > 1:
+        listed = ", ".join(f"{dtype} in {name}" for name, dtype in kinds.items())
+        raise SchemaError(
+            " and ".join(kinds),
+            [f"times are {listed}; bring them to one kind, since no time of one meets the other"],
+        )
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """What values of a dtype have in common with those of others."""
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float() or dtype.is_decimal():
+        return "fraction"
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "text"
+    if isinstance(dtype, pl.List | pl.Array):
+        return f"list of {_kind(dtype.inner)}"  # type: ignore[arg-type]  # a class in theory
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        return "time"
+    return str(dtype).lower()
+
+
+def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) -> pl.DataFrame:
+    frame = _collect(frame, table)
+    has_versions = "valid_from" in frame.columns
+    problems = [*_id_problems(frame, key), *_validity_problems(frame)]
+    if key in frame.columns and _is_id(frame.schema[key]):
+        names = [key, "valid_from"] if has_versions else [key]
+        rows = frame.select(names).drop_nulls(key)
+        repeated = rows.filter(rows.is_duplicated())[key]
+        if len(repeated):
+            what = "several rows from the same time on" if has_versions else "more than one row"
+            problems.append(
+                f"{key}: {repeated.n_unique()} ids stand in {what}"
+                f"{_examples(repeated.unique(maintain_order=True))}; keep one row per id, for "
+                f"instance with unique(subset={names if has_versions else key!r})"
+            )
+    if problems:
+        raise SchemaError(table, problems)
+    canonical = [_canonical_id(key, frame)]
+    if has_versions:
+        canonical.append(_canonical_optional("valid_from", frame.schema["valid_from"]))
+    return frame.with_columns(canonical)
+
+
+def _validity_problems(frame: pl.DataFrame) -> list[str]:
+    if "valid_from" not in frame.columns:
+        return []
+    dtype = frame.schema["valid_from"]
+    if dtype.is_integer() or isinstance(dtype, pl.Datetime) or dtype == pl.Date:
+        return _range_problems(frame, "valid_from", "count in a larger unit")
+    return [
+        (
+            f"valid_from: dtype {dtype}{_examples(frame['valid_from'].drop_nulls())}; expected the "
+            f"time since when a row holds, Datetime, Date or integer as the log's timestamps: "
+            f"parse text with str.to_datetime(), or rename the column if it means something else"
+        )
+    ]
 
 
 def _collect(frame: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:

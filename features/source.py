@@ -29,7 +29,9 @@ class FittedSourceScores:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """Three columns a source, then three of all together."""
+        """Three columns a source, then three of all together; none without sources."""
+        if not self.sources:
+            return ()
         each = (
             ("score", "score", "score"),
             ("rank", "rank", "rank"),
@@ -49,6 +51,8 @@ class FittedSourceScores:
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
+        if not self.sources:
+            return
         rank = np.where(candidates.rank > 0, candidates.rank, np.nan).astype(np.float32)
         n_sources = rank.shape[1]
         out[:, 0 : 3 * n_sources : 3] = candidates.score

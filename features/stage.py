@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -13,13 +17,17 @@ from features.arrays import Float32Array
 from features.block import Block, Context, Feature, FittedBlock
 from features.candidates import Candidates
 from features.errors import ConfigError
-from features.history import History
+from features.history import History, LogFacts
 from features.item import ItemPopularity
 from features.listwise import FittedListwise, Listwise
 from features.pair import UserItemHistory
+from features.schema import check_interactions, check_items, check_users
 from features.similarity import EmbeddingAffinity, HistorySimilarity
 from features.source import SourceScores
 from features.user import UserActivity
+
+if TYPE_CHECKING:
+    from features.snapshot import FeatureSnapshot
 
 
 def default_blocks() -> tuple[Block, ...]:
@@ -44,10 +52,71 @@ class FeatureStage:
     blocks : tuple of Block
     listwise : Listwise
         Which of their features are also compared within the list of a user.
+    choices : tuple of str
+        Why these blocks, if :meth:`infer` chose them.
     """
 
     blocks: tuple[Block, ...] = field(default_factory=default_blocks)
     listwise: Listwise = field(default_factory=Listwise)
+    choices: tuple[str, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def infer(
+        cls,
+        interactions: pl.DataFrame | pl.LazyFrame,
+        items: pl.DataFrame | pl.LazyFrame | None = None,
+        users: pl.DataFrame | pl.LazyFrame | None = None,
+    ) -> FeatureStage:
+        """The blocks that suit the columns present; ``choices`` says which, and why.
+
+        Parameters
+        ----------
+        interactions, items, users : DataFrame or LazyFrame
+            See :mod:`features.schema`.
+
+        Raises
+        ------
+        SchemaError
+            With every problem of a frame.
+        """
+        from features.infer import infer_stage  # which needs the default blocks
+
+        log = check_interactions(interactions)
+        return infer_stage(
+            log,
+            LogFacts.of(log),
+            items=None if items is None else check_items(items),
+            users=None if users is None else check_users(users),
+        )
+
+    @property
+    def summary(self) -> str:
+        """The blocks by name, with the columns that they are bound to."""
+        return ", ".join(
+            block_name(block)
+            + (f"({', '.join(columns)})" if (columns := getattr(block, "columns", None)) else "")
+            for block in self.blocks
+        )
+
+    def snapshot(
+        self,
+        interactions: pl.DataFrame | pl.LazyFrame,
+        as_of: dt.datetime | int | None = None,
+        *,
+        items: pl.DataFrame | pl.LazyFrame | None = None,
+        users: pl.DataFrame | pl.LazyFrame | None = None,
+        sources: Sequence[str] = (),
+        folder: str | Path | None = None,
+    ) -> FeatureSnapshot:
+        """The features as of an instant, to be joined to any candidates.
+
+        See :meth:`features.snapshot.FeatureSnapshot.build`.
+        """
+        from features.snapshot import FeatureSnapshot  # which needs this class
+
+        return FeatureSnapshot.build(
+            self, interactions, as_of, items=items, users=users, sources=sources, folder=folder
+        )
 
     def fit(self, context: Context) -> FeatureTables:
         """Compute all that can be computed before the candidates are known.
@@ -57,7 +126,16 @@ class FeatureStage:
         ConfigError
             If two blocks name a feature alike.
         """
-        fitted = tuple(block.fit(context) for block in self.blocks)
+        return self.assemble(tuple(block.fit(context) for block in self.blocks))
+
+    def assemble(self, fitted: tuple[FittedBlock, ...]) -> FeatureTables:
+        """The tables of fitted blocks, in the order of :attr:`blocks`.
+
+        Raises
+        ------
+        ConfigError
+            If two blocks name a feature alike.
+        """
         features = [feature for block in fitted for feature in block.features]
         listwise = self.listwise.fit(features)
         names = Counter(feature.name for feature in (*features, *listwise.features))
@@ -68,6 +146,11 @@ class FeatureStage:
                 f"generator or leave one block out"
             )
         return FeatureTables(fitted, listwise)
+
+
+def block_name(block: Block) -> str:
+    """What a block is called in messages: a name of its own, or its type."""
+    return str(getattr(block, "name", type(block).__name__))
 
 
 @dataclass(frozen=True)

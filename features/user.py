@@ -11,6 +11,7 @@ from features.arrays import Float32Array
 from features.block import Context, Feature
 from features.candidates import Candidates
 from features.clock import ClockKind
+from features.gather import gather
 from features.history import History
 
 
@@ -91,4 +92,4 @@ class FittedUserActivity:
         table = np.full((history.n_users, len(self.features)), np.nan, np.float32)
         table[:, :2] = 0.0  # no events are zero events; the rest is unknown
         table[frame["user"].to_numpy()] = frame.drop("user").to_numpy()
-        out[:] = table[candidates.user]
+        gather(table, candidates.user, out)

@@ -13,7 +13,13 @@ from features.clock import ClockKind
 from features.encode import encode
 from features.errors import ConfigError
 from features.history import History, LogFacts
-from features.schema import check_id_dtypes, check_interactions, check_items, check_users
+from features.schema import (
+    check_id_dtypes,
+    check_interactions,
+    check_items,
+    check_same_clock,
+    check_users,
+)
 from ranker.id_dtype import IdDtype
 
 FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
@@ -92,6 +98,9 @@ class Border:
                 raise ConfigError(
                     "histories have no timestamp, but the model was fitted with one; add it"
                 )
+            if self.history.clock.kind is not ClockKind.NONE:
+                known = self.history.clock.timestamps(self.history.time[:1])
+                check_same_clock(histories=events, interactions=known.to_frame())
             if "weight" not in events.columns and self.history.n_events:
                 # An event of unknown weight is a typical one: of ratings, 1 would be the worst.
                 typical = float(np.median(self.history.weight))
@@ -123,9 +132,10 @@ def check_same_ids(**frames: pl.DataFrame) -> None:
 def check_tables(
     log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-    """Check attribute tables, and that their ids are of the log's kind."""
+    """Check attribute tables, and that their ids and times are of the log's kind."""
     item_table = None if items is None else check_items(items)
     user_table = None if users is None else check_users(users)
     check_id_dtypes("item_id", interactions=log, items=item_table)
     check_id_dtypes("user_id", interactions=log, users=user_table)
+    check_same_clock(interactions=log, items=item_table, users=user_table)
     return item_table, user_table

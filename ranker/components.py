@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from features.affinity import AttributeAffinity
 from features.breadth import UserBreadth
 from features.content import LatestCosine, WordSimilarity
 from features.context import ClockAffinity, ColdFlags
+from features.custom import CustomBlock
 from features.encoding import AttributeEncoding
 from features.errors import ConfigError, ModelFormatError
 from features.event import ItemConversion, LastEvents
@@ -43,11 +44,13 @@ _KNOWN: tuple[type, ...] = (
     *(CategoryPopularity, RandomWalk, SegmentPopularity, Transitions, UserKNN),
     *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
-    *(ItemPopularity, UserActivity, AttributeAffinity, Listwise, FeatureStage),
     *(LastEvents, LatestCosine, WordSimilarity, ItemConversion, SegmentShare, UserBreadth),
     *(AttributeEncoding, NumericAttributes, ColdFlags, ClockAffinity),
+    *(ItemPopularity, UserActivity, AttributeAffinity, CustomBlock, Listwise, FeatureStage),
     *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank),
 )
+
+_FUNCTION = "function"
 
 # Where the classes of the optional extra stand: torch is imported for a model that needs it.
 _NEURAL = frozenset(
@@ -70,7 +73,8 @@ def to_json(part: Any) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the part is not a dataclass, so that its parameters are not known.
+        If the part is not a dataclass, so that its parameters are not known, or has a function
+        without a name.
     """
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         raise ConfigError(
@@ -84,19 +88,32 @@ def to_json(part: Any) -> dict[str, Any]:
             value = to_json(value)
         elif isinstance(value, tuple):
             value = [to_json(x) if dataclasses.is_dataclass(x) else x for x in value]
+        elif isinstance(value, Mapping):
+            value = dict(value)
+        elif callable(value):
+            value = _function_to_json(value)
         parameters[field.name] = value
     return {"type": type(part).__name__, "parameters": parameters}
 
 
-def from_json(spec: Mapping[str, Any], custom: Iterable[type] = ()) -> Any:
+def _function_to_json(function: Callable[..., Any]) -> dict[str, Any]:
+    name = getattr(function, "__name__", "<lambda>")
+    if not name.isidentifier():
+        raise ConfigError(
+            f"{function!r} cannot be saved, as it has no name to be found by: define it with def"
+        )
+    return {"type": _FUNCTION, "parameters": {"name": name}}
+
+
+def from_json(spec: Mapping[str, Any], custom: Iterable[Callable[..., Any]] = ()) -> Any:
     """Make a part again; nothing is imported by name.
 
     Parameters
     ----------
     spec : mapping
         From :func:`to_json`.
-    custom : iterable of type
-        Types of the caller's own.
+    custom : iterable of type or function
+        The caller's own.
 
     Raises
     ------
@@ -105,9 +122,13 @@ def from_json(spec: Mapping[str, Any], custom: Iterable[type] = ()) -> Any:
     MissingExtraError
         If it is a neural one and torch is not installed.
     """
-    known = {part.__name__: part for part in (*_KNOWN, *custom)}
+    own = {part.__name__: part for part in custom}
+    known = {part.__name__: part for part in _KNOWN} | own
+    name = str(spec.get("type"))
     try:
-        name = spec["type"]
+        if name == _FUNCTION:
+            name = spec["parameters"]["name"]
+            return own[name]
         if name in _NEURAL and name not in known:
             from ranker import neural
 
@@ -117,14 +138,14 @@ def from_json(spec: Mapping[str, Any], custom: Iterable[type] = ()) -> Any:
         return part(**{name: _value(v, custom) for name, v in spec["parameters"].items()})
     except KeyError:
         raise ModelFormatError(
-            f"{spec.get('type')!r} is no part of this version; if it is your own, pass its class: "
+            f"{name!r} is no part of this version; if it is your own, pass its class or function: "
             f"load(path, custom=[...])"
         ) from None
     except TypeError as error:
         raise ModelFormatError(f"{spec['type']} cannot be made again: {error}") from None
 
 
-def _value(value: Any, custom: Iterable[type]) -> Any:
+def _value(value: Any, custom: Iterable[Callable[..., Any]]) -> Any:
     if isinstance(value, list):  # tuples, as dataclasses that are constants hold them
         return tuple(_value(one, custom) for one in value)
     if isinstance(value, Mapping) and set(value) == {"type", "parameters"}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from features.encode import encode
 from features.errors import ModelFormatError
 from features.history import LogFacts
 from features.stage import FeatureStage
+from features.versions import as_known
 from ranker.candidates.base import Generator
 from ranker.components import from_json, to_json
 from ranker.evaluation.intervals import PairedInterval
@@ -56,6 +58,8 @@ class State:
     gate : GateReport or None
     choices : tuple of str
     random_state : int
+    n_trained : int
+        Of the log, the first so many events were those of the fit.
     """
 
     log: pl.DataFrame
@@ -75,6 +79,7 @@ class State:
     gate: GateReport | None
     choices: tuple[str, ...]
     random_state: int
+    n_trained: int
 
     @property
     def as_of(self) -> int | None:
@@ -83,6 +88,13 @@ class State:
         if not clock.is_comparable:
             return None
         return int(clock.ticks(self.log["timestamp"]).max()) + clock.step
+
+    @property
+    def known_items(self) -> pl.DataFrame | None:
+        """The attributes of items as of the end of the log, a row per item."""
+        if self.items is None:
+            return None
+        return as_known(self.items, "item_id", as_of=self.as_of, clock=self.facts.clock)
 
     def snapshot(self, fold: Fold | None = None, label: str = "everything") -> Snapshot:
         """Fit the generators on what a fold of the log knows, by default on all of it."""
@@ -136,11 +148,12 @@ def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
         "gate": None if state.gate is None else dataclasses.asdict(state.gate),
         "choices": list(state.choices),
         "random_state": state.random_state,
+        "n_trained": state.n_trained,
     }
 
 
 def from_files(
-    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[type, ...]
+    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[Callable[..., Any], ...]
 ) -> tuple[State, Snapshot]:
     """Undo :func:`to_files`.
 
@@ -158,12 +171,13 @@ def from_files(
 
 
 def _from_files(
-    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[type, ...]
+    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[Callable[..., Any], ...]
 ) -> tuple[State, Snapshot]:
     facts, gate = settings["facts"], settings["gate"]
     names = tuple(settings["feature_names"])
+    log = bytes_to_frame(files["interactions.parquet"])
     state = State(
-        log=bytes_to_frame(files["interactions.parquet"]),
+        log=log,
         items=bytes_to_frame(files["items.parquet"]) if "items.parquet" in files else None,
         users=bytes_to_frame(files["users.parquet"]) if "users.parquet" in files else None,
         facts=LogFacts(
@@ -189,6 +203,7 @@ def _from_files(
         gate=None if gate is None else _gate(gate),
         choices=tuple(settings["choices"]),
         random_state=settings["random_state"],
+        n_trained=settings.get("n_trained", log.height),
     )
     history, items, users = encode(
         state.log, as_of=state.as_of, facts=state.facts, items=state.items, users=state.users

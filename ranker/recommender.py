@@ -13,9 +13,11 @@ import numpy as np
 import polars as pl
 
 from features.candidates import Candidates
+from features.drift import DriftReport
 from features.errors import ConfigError, NotFittedError
 from features.history import History, LogFacts
-from features.schema import check_interactions
+from features.infer import infer_stage
+from features.schema import check_interactions, check_same_clock, check_same_schema
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
@@ -30,6 +32,7 @@ from ranker.defaults import (
     repeats_in,
     wants_every_item,
 )
+from ranker.drift import window_drift
 from ranker.explain import explain_items, titles_of
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
@@ -58,6 +61,7 @@ class TwoStageRecommender:
         The sources of candidates; the names are yours and appear in frames and reports.
         Default: what suits the data.
     features : FeatureStage, optional
+        Default: what suits the data, see :meth:`features.stage.FeatureStage.infer`.
     reranker : LambdaRank, optional
     holdout : Holdout, optional
         Where labels come from. Default: windows of time, last interactions or a random part, by
@@ -89,6 +93,8 @@ class TwoStageRecommender:
         None if there was nothing to learn from; then the rank fusion of the sources is served.
     choices_ : list of str
         What ``fit`` found out and chose, a line each.
+    stage_ : FeatureStage
+        What describes the candidates; its ``choices`` say why, if there was no wish.
     repeats_ : bool
     depths_ : dict of source name to int
     system_, cold_system_ : str
@@ -208,6 +214,7 @@ class TwoStageRecommender:
         )
         depths = depths_of(specs, self.n_candidates)
         every_item = wants_every_item(self.n_candidates, log, tables[0])
+        stage = self.features or infer_stage(log, facts, items=tables[0], users=tables[1])
         state = State(
             log=log,
             items=tables[0],
@@ -215,7 +222,7 @@ class TwoStageRecommender:
             facts=facts,
             user_dtype=IdDtype(raw.schema["user_id"]),
             item_dtype=IdDtype(raw.schema["item_id"]),
-            stage=self.features or FeatureStage(),
+            stage=stage,
             specs=specs,
             depths=depths,
             every_item=every_item,
@@ -226,6 +233,7 @@ class TwoStageRecommender:
             gate=None,
             choices=(),
             random_state=self.random_state,
+            n_trained=log.height,
         )
         trained = train_reranker(
             folds,
@@ -246,6 +254,7 @@ class TwoStageRecommender:
             "sources: "
             + ", ".join(name if every_item else f"{name} {n}" for name, n in depths.items())
             + (", and every item for everybody" if every_item else ""),
+            f"features: {stage.summary}",
             "reranker: " + ("none" if trained is None else trained.choice),
             verdict,
         )
@@ -276,7 +285,15 @@ class TwoStageRecommender:
         new_interactions : DataFrame or LazyFrame
             Events to add, of old and new users and items; with the columns of the fit.
         items, users : DataFrame or LazyFrame, optional
-            Attribute tables in place of those given before.
+            Attribute tables in place of those given before, with the same columns. Values that
+            were not there before are no matter.
+
+        Raises
+        ------
+        SchemaError
+            With every column that is missing or of another kind than at the fit.
+        ConfigError
+            If there would be other features than those that the reranker knows.
         """
         state = self._fitted()
         new = check_interactions(new_interactions)
@@ -286,15 +303,23 @@ class TwoStageRecommender:
                 f"with {sorted(state.log.columns)}; give the same ones"
             )
         check_same_ids(new_interactions=new, interactions=state.log)
+        check_same_clock(new_interactions=new, interactions=state.log)
         log = pl.concat([state.log, new.select(state.log.columns).cast(state.log.schema)])
         tables = check_tables(log, items, users)
         state = dataclasses.replace(
             state,
             log=log,
-            items=state.items if tables[0] is None else tables[0],
-            users=state.users if tables[1] is None else tables[1],
+            items=_in_place_of("items", state.items, tables[0]),
+            users=_in_place_of("users", state.users, tables[1]),
         )
-        self._serve(state, state.snapshot())
+        snapshot = state.snapshot()
+        if state.model is not None and snapshot.tables.names != state.model.names:
+            others = sorted({*snapshot.tables.names} ^ {*state.model.names})
+            raise ConfigError(
+                f"with these tables there would be other features than those of the fit, such as "
+                f"{others[:3]}; give the tables that were there, or fit again"
+            )
+        self._serve(state, snapshot)
         return self
 
     def recommend(
@@ -402,6 +427,11 @@ class TwoStageRecommender:
         )
         return self._border.for_caller(snapshot.tables.frame(history, rows))
 
+    def describe_features(self) -> pl.DataFrame:
+        """One row per column of :meth:`build_features`: name, family, unit, meaning."""
+        self._fitted()
+        return self._server.snapshot.tables.describe()
+
     def score(self, table: pl.DataFrame) -> pl.DataFrame:
         """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
 
@@ -457,7 +487,7 @@ class TwoStageRecommender:
                 history,
                 candidates,
                 rows,
-                titles_of(snapshot.history.items, state.items),
+                titles_of(snapshot.history.items, state.known_items),
             )
         )
 
@@ -538,6 +568,46 @@ class TwoStageRecommender:
         logger.info("depths for %d candidates: %s", total, depths)
         return depths
 
+    def drift(self, n_users: int = 500) -> DriftReport:
+        """Whether the features still look as they did when the reranker learned from them.
+
+        The label windows of the fit are looked at again, hence the sources fitted on each of them,
+        and compared with what is served, which a :meth:`refresh` may have changed since. (Of a
+        loaded model they are the default ones.)
+
+        Parameters
+        ----------
+        n_users : int
+            Of each window and of now, whose lists are compared.
+
+        Returns
+        -------
+        DriftReport
+            ``print(report)`` names the worst features, ``report.features`` has them all.
+
+        Raises
+        ------
+        ConfigError
+            If the log has no label windows.
+        """
+        state = self._fitted()
+        if n_users < 1:
+            raise ConfigError(f"n_users={n_users}; expected 1 or more")
+        holdout = choose_holdout(state.facts, self.holdout, self.n_windows, self.window_length)
+        learned = state.log.head(state.n_trained)
+        folds = holdout.folds(learned, state.facts, random_state=self.random_state)
+        if not folds:
+            raise ConfigError("the log has no label windows to compare with")
+        return window_drift(
+            (state.snapshot(fold, "window") for fold in folds),
+            self._server.snapshot,
+            state.depths,
+            exclude_seen=not state.repeats,
+            n_users=n_users,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+
     def save(self, path: str | Path) -> None:
         """Save to a directory: JSON, npz, Parquet and text, with checksums.
 
@@ -546,14 +616,16 @@ class TwoStageRecommender:
         save_files(path, *model_files.to_files(self._fitted(), self._server.snapshot))
 
     @classmethod
-    def load(cls, path: str | Path, *, custom: Iterable[type] = ()) -> Self:
+    def load(cls, path: str | Path, *, custom: Iterable[Callable[..., Any]] = ()) -> Self:
         """Load a saved recommender; nothing is unpickled and no code is looked up by name.
 
         Parameters
         ----------
         path : str or Path
-        custom : iterable of type
-            Classes of your own generators and blocks, if the model has some.
+        custom : iterable of type or function
+            Classes of your own generators and blocks, and functions of :class:`CustomBlock`, if
+            the model has some: they are found by name, and have to be the same as when it was
+            fitted.
 
         Raises
         ------
@@ -593,6 +665,7 @@ class TwoStageRecommender:
         self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
         self.gate_: GateReport | None = state.gate
         self.choices_ = list(state.choices)
+        self.stage_ = state.stage
         self.repeats_ = state.repeats
         self.depths_ = state.depths
         self.system_, self.cold_system_ = state.system, state.cold_system
@@ -659,6 +732,14 @@ class TwoStageRecommender:
             "recommend",
         )
         return [self._border.for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
+
+
+def _in_place_of(
+    table: str, old: pl.DataFrame | None, new: pl.DataFrame | None
+) -> pl.DataFrame | None:
+    if new is None:
+        return old
+    return new if old is None else check_same_schema(table, new, old)
 
 
 def _by_name(generators: Sequence[tuple[str, Generator]]) -> dict[str, Generator]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from features.arrays import BoolArray, Int8Array, Int64Array
 from features.candidates import Candidates
+from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
 from ranker.holdout import Fold
@@ -83,7 +84,7 @@ def train_reranker(
     tables: list[LabelledTable | None] = []
     names: tuple[str, ...] = ()
     for index, fold in enumerate(folds):
-        table, names = _learn_from(
+        table, columns = _learn_from(
             fold,
             build,
             f"window {index + 1} of {len(folds)}",
@@ -94,6 +95,12 @@ def train_reranker(
             random_state=random_state + index,
             n_threads=n_threads,
         )
+        if index and columns != names:
+            raise ConfigError(
+                f"the features of two windows are not the same, such as "
+                f"{sorted({*columns} ^ {*names})[:3]}; a block's columns may not depend on the data"
+            )
+        names = columns
         tables.append(table)
     freshest = tables[0] if tables else None
     if freshest is None or not freshest.label.any():

@@ -511,3 +511,13 @@ def test_timestamp_unit_that_does_not_fit(tmp_path: Path):
     file.write_text("user_id,item_id,when\n1,2,1577934245\n")
     with pytest.raises(SchemaError, match="no column is called timestamp among"):
         load_table(file, timestamp_unit="s")
+
+
+def test_validity_of_attributes_is_read_like_timestamps(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,price,valid_from\n1,2.5,2024-01-31\n1,3.5,2024-03-01\n2,1.0,\n")
+    days = [date(2024, 1, 31), date(2024, 3, 1), None]
+    assert load_table(path)["valid_from"].to_list() == days
+    path.write_text("item_id,valid_from\n1,soon\n")
+    with pytest.raises(SchemaError, match=r"valid_from: 1 of 1 values are not ISO 8601 text"):
+        load_table(path)

@@ -6,6 +6,7 @@ must be equal to the last bit. Planted leaks show that the same check would find
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from polars.testing import assert_frame_equal
 
 from features.block import Context, Feature
 from features.catalogue import all_blocks
+from features.custom import CustomBlock
 from features.encode import encode
 from features.history import LogFacts
 from features.stage import FeatureStage, default_blocks
@@ -67,6 +69,7 @@ NEURAL: dict[str, Generator] = {
 }
 # Enough for every block: similarities, vectors, both, and neither.
 FEW = {name: GENERATORS[name] for name in ("popular", "cosine", "als", "covisitation")}
+WEEK = dt.timedelta(days=7)
 STRANGER = 99
 LETTERS = "abcdefghijkl"
 LAST = 11  # times run from 0 to here
@@ -126,9 +129,22 @@ def cases(draw, kinds=("datetime", "date", "clock")) -> Case:
     )
 
 
+def own_block(key) -> CustomBlock:
+    """A user's own: events in a window up to the instant, ties at its beginning included."""
+
+    def function(history, as_of):
+        recent = pl.col("timestamp") >= (as_of - 30 if isinstance(as_of, int) else as_of - WEEK)
+        return history.group_by(key).agg(pl.len().alias("n"), recent.sum().alias("late"))
+
+    return CustomBlock("_".join(key), key=key, function=function)
+
+
+OWN_BLOCKS = tuple(map(own_block, [("user_id",), ("item_id",), ("user_id", "item_id")]))
+
+
 def default_stage(log: pl.DataFrame) -> FeatureStage:
-    """What is used; knows nothing of the log."""
-    return FeatureStage()
+    """What is used, and blocks of users' own; knows nothing of the log."""
+    return FeatureStage((*default_blocks(), *OWN_BLOCKS))
 
 
 def full_stage(log: pl.DataFrame) -> FeatureStage:

@@ -91,9 +91,12 @@ def test_the_choices_of_a_default_recommender_are_told_and_its_lists_are_whole()
         "clock",
         "repeats",
         "sources",
+        "features",
         "reranker",
         "gate",
     ]
+    assert "AttributeAffinity(brand, genres)" in recommender.choices_[3]
+    assert any("by brand, genres" in line for line in recommender.stage_.choices)
     assert list(recommender.depths_)[:3] == ["popular", "trending", "own"]
     assert recommender.repeats_ is True
     assert_lists(recommender.recommend(["u003", "nobody"], k=20), ["u003", "nobody"], 20)

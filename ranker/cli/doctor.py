@@ -220,7 +220,7 @@ def _overlap(
         )
     else:
         yield Finding("PASS", table, f"all {table} of the interactions have a row")
-    n_without = attributes.join(log.select(key), on=key, how="anti").height
+    n_without = attributes.select(key).unique().join(log.select(key), on=key, how="anti").height
     if n_without:
         yield Finding("PASS", table, f"{n_without:,} {table} have no event yet")
 

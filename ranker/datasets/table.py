@@ -58,8 +58,8 @@ def load_table(
     DataFrame
         Rows in the order of the files. A ``timestamp`` of ISO 8601 text becomes a Date where no
         value has a time of day and a Datetime in microseconds otherwise, in UTC where it names
-        zones. ``user_id`` and ``item_id`` of a CSV are Int64 only where every value is written
-        the way that number is: ``"00123"`` stays text.
+        zones, and so does ``valid_from``. ``user_id`` and ``item_id`` of a CSV are Int64 only
+        where every value is written the way that number is: ``"00123"`` stays text.
 
     Raises
     ------
@@ -83,6 +83,8 @@ def load_table(
             f"{frame.columns}; name it with columns={{'timestamp': ...}}"
         )
         raise SchemaError(str(path), [problem])
+    if "valid_from" in frame.columns:
+        frame = frame.with_columns(parse_timestamp(frame["valid_from"], None, table=str(path)))
     return frame
 
 

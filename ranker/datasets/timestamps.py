@@ -51,7 +51,7 @@ def parse_timestamp(timestamp: pl.Series, unit: TimestampUnit | None, *, table: 
     bad = timestamp.filter(parsed.is_null() & timestamp.is_not_null())
     if len(bad):
         problem = (
-            f"timestamp: {len(bad)} of {len(timestamp)} values are not ISO 8601 text"
+            f"{timestamp.name}: {len(bad)} of {len(timestamp)} values are not ISO 8601 text"
             f"{_examples(bad)}; expected '2024-01-31', '2024-01-31 18:30:00' or "
             f"'2024-01-31T18:30:00Z', with a time zone in all rows or in none"
         )

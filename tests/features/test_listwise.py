@@ -50,6 +50,17 @@ def test_equals_loops_over_lists(lists):
         start += len(rows)
 
 
+@given(values=st.lists(st.floats(width=32) | st.sampled_from([0.0, -0.0, 1.0]), max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_ranks_of_any_floats(values):
+    found = fill(Listwise(("price",)), [[(0, value, 0, 0) for value in values]])
+    for value, rank in zip(values, found[:, 0], strict=True):
+        if math.isnan(value):
+            assert math.isnan(rank)
+        else:
+            assert rank == 1 + sum(other > value for other in values)
+
+
 def test_values_worked_out_by_hand():
     values = [2.0, math.nan, 5.0, 2.0, -1.0]
     found = fill(Listwise(("price",)), [[(0, value, 0, 0) for value in values]])
