@@ -117,11 +117,27 @@ def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) 
     return frame.with_columns(_canonical_id(key, frame))
 
 
+def check_is_frame(frame: object, table: str) -> None:
+    """Make sure that something is a Polars frame.
+
+    Raises
+    ------
+    SchemaError
+        With the way to make one of it.
+    """
+    if isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        return
+    kind = f"{type(frame).__module__}.{type(frame).__name__}".removeprefix("builtins.")
+    makers = {"pandas": "from_pandas", "pyarrow": "from_arrow"}
+    make = makers.get(kind.split(".")[0], "DataFrame")
+    raise SchemaError(
+        table,
+        [f"is a {kind}; expected a polars DataFrame or LazyFrame: polars.{make}(...) makes one"],
+    )
+
+
 def _collect(frame: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
-    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        raise SchemaError(
-            table, [f"is a {type(frame).__name__}; expected a polars DataFrame or LazyFrame"]
-        )
+    check_is_frame(frame, table)
     return frame.lazy().collect()
 
 

@@ -14,7 +14,8 @@ from features.encode import encode
 from features.errors import ConfigError
 from features.history import History, LogFacts
 from features.schema import check_id_dtypes, check_interactions, check_items, check_users
-from ranker.id_dtype import IdDtype
+from ranker.evaluation.frames import collect
+from ranker.id_dtype import IdDtype, as_ids
 
 FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
 UserIds: TypeAlias = pl.Series | Sequence[Any]
@@ -53,7 +54,7 @@ class Border:
         SchemaError
             With every problem of a frame.
         """
-        raw = interactions.lazy().collect()
+        raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
         item_table, user_table = check_tables(log, items, users)
         facts, as_of = LogFacts.of(log), None
@@ -86,6 +87,7 @@ class Border:
             raise ConfigError("give user_ids or histories, not both")
         if histories is not None:
             events = check_interactions(histories)
+            self.history.clock.check("histories", events)
             for column, ids in (("user_id", self.history.users), ("item_id", self.history.items)):
                 check_id_dtypes(column, histories=events, interactions=ids.values.to_frame(column))
             if self.history.clock.kind is not ClockKind.NONE and "timestamp" not in events.columns:
@@ -99,9 +101,7 @@ class Border:
             return self.history.sessions(events)
         if user_ids is None:
             return self.history
-        if isinstance(user_ids, str):
-            raise ConfigError(f"user_ids is the text {user_ids!r}; expected several ids, as a list")
-        asked = self.user_dtype.canonical(pl.Series(user_ids), "user_id")
+        asked = self.user_dtype.canonical(as_ids(user_ids, "user_ids"), "user_id")
         return self.history.select(asked.unique(maintain_order=True))
 
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from features.errors import ConfigError
 from features.history import History
 from ranker.border import UserIds
 from ranker.candidates.base import Generator
+from ranker.id_dtype import as_ids
 
 
 class RatingPredictor(Generator):
@@ -41,13 +42,14 @@ class RatingPredictor(Generator):
             If the lengths differ.
         """
         border = self._known()
+        user_ids, item_ids = as_ids(user_ids, "user_ids"), as_ids(item_ids, "item_ids")
         if len(user_ids) != len(item_ids):
             raise ConfigError(
                 f"{len(user_ids)} user_ids and {len(item_ids)} item_ids; expected one item_id for "
                 f"each user_id"
             )
-        users = border.user_dtype.canonical(pl.Series(user_ids), "user_id").alias("user_id")
-        items = border.item_dtype.canonical(pl.Series(item_ids), "item_id")
+        users = border.user_dtype.canonical(user_ids, "user_id").alias("user_id")
+        items = border.item_dtype.canonical(item_ids, "item_id")
         if not len(users):
             return pl.Series("score", [], pl.Float32)
         history = border.asked(users, None)
