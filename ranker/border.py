@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,9 +14,17 @@ from features.clock import ClockKind
 from features.encode import encode
 from features.errors import ConfigError
 from features.history import History, LogFacts
-from features.schema import check_id_dtypes, check_interactions, check_items, check_users
+from features.schema import (
+    check_id_dtypes,
+    check_interactions,
+    check_items,
+    check_users,
+    time_columns,
+)
 from ranker.evaluation.frames import collect
 from ranker.id_dtype import IdDtype, as_ids
+
+logger = logging.getLogger(__name__)
 
 FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
 UserIds: TypeAlias = pl.Series | Sequence[Any]
@@ -56,6 +65,7 @@ class Border:
         """
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
+        report_time(raw)
         item_table, user_table = check_tables(log, items, users)
         facts, as_of = LogFacts.of(log), None
         if facts.clock.is_comparable:
@@ -120,6 +130,41 @@ def check_same_ids(**frames: pl.DataFrame) -> None:
         check_id_dtypes(column, **frames)
 
 
+def report_time(interactions: pl.DataFrame) -> None:
+    """Warn where a log has no ``timestamp``, but a column that may be it."""
+    times = time_columns(interactions)
+    if times and "timestamp" not in interactions.columns:
+        logger.warning(
+            "interactions have no timestamp, so that nothing is known of their order, but times "
+            "in %s: if these are the times of the events, rename the column, as in "
+            'rename({%r: "timestamp"})',
+            *(", ".join(times), times[0]),
+        )
+
+
+def no_id_in_common(
+    key: str, table: str, interactions: pl.DataFrame, attributes: pl.DataFrame | None
+) -> str | None:
+    """Say so where an attribute table has rows, and none of an id of the log.
+
+    Parameters
+    ----------
+    key : "item_id" or "user_id"
+    table : "items" or "users"
+    interactions, attributes : DataFrame
+        Canonical.
+    """
+    if attributes is None or not attributes.height:
+        return None
+    own, theirs = interactions[key], attributes[key]
+    if own.dtype != theirs.dtype or own.is_in(theirs.implode()).any():
+        return None
+    return (
+        f"no {key} of {table} is one of the interactions: {theirs[0]!r} there, {own[0]!r} here; "
+        f"the attributes are of no use until both are written alike"
+    )
+
+
 def check_tables(
     log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
@@ -127,5 +172,9 @@ def check_tables(
     item_table = None if items is None else check_items(items)
     user_table = None if users is None else check_users(users)
     check_id_dtypes("item_id", interactions=log, items=item_table)
+    for key, table, known in (("item_id", "items", item_table), ("user_id", "users", user_table)):
+        strangers = no_id_in_common(key, table, log, known)
+        if strangers:
+            logger.warning("%s", strangers)
     check_id_dtypes("user_id", interactions=log, users=user_table)
     return item_table, user_table

@@ -19,7 +19,7 @@ from features.schema import check_interactions
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
-from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
+from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables, report_time
 from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
 from ranker.defaults import (
@@ -211,6 +211,7 @@ class TwoStageRecommender:
         named = None if self.generators is None else generators_by_name(self.generators)
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
+        report_time(raw)
         tables = check_tables(log, items, users)
         facts = LogFacts.of(log)
         holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
@@ -251,6 +252,15 @@ class TwoStageRecommender:
             n_threads=self.n_threads,
         )
         gate = None if trained is None else trained.gate
+        if trained is None:
+            logger.warning(
+                "there is no second stage, the fusion of the sources is served: %s (%s); give "
+                "shorter label windows, as by window_length, or more events",
+                "no event of the labels is among the candidates"
+                if folds
+                else "no events lie before the labels",
+                holdout.describe(facts, log),
+            )
         system, cold_system, verdict = self._pass_gate(gate)
         choices = (
             f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",

@@ -19,6 +19,11 @@ from ranker import (
     TwoStageRecommender,
     compare,
 )
+from ranker.candidates.content import TextSimilarity
+from ranker.cli.doctor import examine_tables
+from ranker.datasets import Dataset
+from ranker.evaluation import split_by_time
+from ranker.neural import DeepMatrixFactorization, NeuralCollaborativeFiltering
 from tests.logs import make_log
 from tests.recommenders import everything, small
 
@@ -216,3 +221,75 @@ def test_frames_of_others(fitted, frame, message):
             call(frame)
     with pytest.raises(RankerError, match=message):
         small().fit(LOG, items=frame)
+
+
+# ------------------------------------------------------------------------------------- columns
+
+
+def test_a_split_names_the_columns_that_there_are():
+    log = LOG.rename({"user_id": "client", "timestamp": "when"})
+    with pytest.raises(SchemaError) as error:
+        split_by_time(log, test="7d")
+    for part in ("user_id: no such column among ['client'", "timestamp: no", "perhaps 'when'"):
+        assert part in str(error.value)
+    assert "no rows" not in str(error.value)
+
+
+def test_a_time_of_another_name_is_pointed_out(caplog):
+    log = LOG.rename({"timestamp": "when"})
+    Popularity().fit(log)
+    assert "rename({'when': \"timestamp\"})" in caplog.text
+    caplog.clear()
+    small(generators=[("popular", Popularity())]).fit(log)
+    assert "times in when" in caplog.text
+    caplog.clear()
+    Popularity().fit(LOG)
+    assert not caplog.text
+
+
+def test_ratings_that_are_not_learned(caplog):
+    rated = LOG.drop("weight").with_columns(rating=pl.lit(4.0))
+    model = DeepMatrixFactorization(factors=2, epochs=1)
+    model.fit(rated)
+    assert 'rename({"rating": "weight"})' in caplog.text
+    caplog.clear()
+    model.fit(rated.rename({"rating": "weight"}))
+    assert not caplog.text
+
+
+def test_tables_of_which_no_id_is_in_the_log(caplog):
+    items = pl.DataFrame({"item_id": ["I-1"], "kind": ["a"]})
+    Popularity().fit(LOG, items=items)
+    assert "no item_id of items is one of the interactions: 'I-1' there" in caplog.text
+    failed = [one for one in examine_tables(Dataset("x", LOG, items, None)) if one.level == "FAIL"]
+    assert [one.table for one in failed] == ["items"]
+    assert "'I-1' there, 'i" in failed[0].text
+
+
+def test_labels_that_nothing_can_be_learned_from(caplog):
+    recommender = small(holdout=LabelWindows("900d")).fit(LOG)
+    assert recommender.gate_ is None
+    assert "no events lie before the labels (3 label windows of 900.0 days" in caplog.text
+
+
+def test_a_single_column_is_no_list_of_letters():
+    assert TextSimilarity(columns="title") == TextSimilarity(columns=["title"])
+
+
+# --------------------------------------------------------------------- parameters of sources
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        (lambda: ALS(factors=0).fit(LOG), "factors=0; expected a whole number"),
+        (lambda: ALS(factors=2.5).fit(LOG), "factors=2.5; expected a whole number"),
+        (lambda: ALS(approximate=True).fit(LOG), "approximate=True; expected Approximate"),
+        (lambda: DeepMatrixFactorization(towers=64), r"towers=64; expected .*\(64,\)"),
+        (lambda: DeepMatrixFactorization(device="gpu").fit(LOG), "device='gpu' cannot be used"),
+        (lambda: NeuralCollaborativeFiltering(rerank="als").fit(LOG), "rerank='als'; expected"),
+    ],
+)
+def test_parameters_that_cannot_be(fit, message):
+    with pytest.raises(ConfigError, match=message):
+        fit()
