@@ -9,7 +9,7 @@ from enum import Enum
 import polars as pl
 
 from features.arrays import Int64Array
-from features.errors import ConfigError
+from features.errors import ConfigError, SchemaError
 
 _UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _UNITS |= {"d": 24 * _UNITS["h"], "w": 168 * _UNITS["h"]}
@@ -76,6 +76,42 @@ class Clock:
     def unit_name(self) -> str:
         """What :attr:`unit` is called in the name of a feature."""
         return "days" if self.kind is ClockKind.ABSOLUTE else "steps"
+
+    def check(self, table: str, interactions: pl.DataFrame) -> None:
+        """Make sure that further canonical interactions are timed as the log of this clock was.
+
+        Days would be read as their midnights beside instants, and instants be cut to days.
+
+        Parameters
+        ----------
+        table : str
+            What the message calls them.
+        interactions : DataFrame
+
+        Raises
+        ------
+        SchemaError
+            If one is a whole number, a Date or a Datetime, and the other is not.
+        """
+        if self.kind is ClockKind.NONE or "timestamp" not in interactions.columns:
+            return
+        dtype = interactions.schema["timestamp"]
+        fitted: pl.DataType = pl.Int64()
+        if self.kind is ClockKind.ABSOLUTE:
+            fitted = pl.Date() if self.is_date else pl.Datetime("us")
+        if dtype != fitted:
+            from_number = dtype.is_integer() and not fitted.is_integer()
+            how = " by polars.from_epoch" if from_number else ""
+            raise SchemaError(
+                table,
+                [
+                    (
+                        f"times are {dtype} in timestamp of {table}, {fitted} in timestamp of "
+                        f"interactions that the model was fitted with; bring them to that dtype"
+                        f"{how}, such as {interactions['timestamp'][0]!s}"
+                    )
+                ],
+            )
 
     def ticks(self, timestamps: pl.Series) -> Int64Array:
         """Timestamps of canonical interactions as int64 ticks."""

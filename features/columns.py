@@ -22,6 +22,11 @@ def is_codes(dtype: object) -> bool:
     return is_code(dtype) or (isinstance(dtype, pl.List) and is_code(dtype.inner))
 
 
+def column_names(columns: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names of columns as a tuple; a single text is one name, not its letters."""
+    return (columns,) if isinstance(columns, str) else None if columns is None else tuple(columns)
+
+
 def check_columns(table: pl.DataFrame, columns: Sequence[str]) -> None:
     """Make sure that columns exist.
 
@@ -30,6 +35,8 @@ def check_columns(table: pl.DataFrame, columns: Sequence[str]) -> None:
     ConfigError
         With those that do not.
     """
+    if isinstance(columns, str):
+        raise ConfigError(f"columns={columns!r} is a single text; expected a tuple: ({columns!r},)")
     missing = [name for name in columns if name not in table.columns]
     if missing:
         whose = "users" if "user_id" in table.columns else "items"

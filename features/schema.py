@@ -227,11 +227,36 @@ def _validity_problems(frame: pl.DataFrame) -> list[str]:
     ]
 
 
+def check_is_frame(frame: object, table: str) -> None:
+    """Make sure that something is a Polars frame.
+
+    Raises
+    ------
+    SchemaError
+        With the way to make one of it.
+    """
+    if isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        return
+    kind = f"{type(frame).__module__}.{type(frame).__name__}".removeprefix("builtins.")
+    makers = {"pandas": "from_pandas", "pyarrow": "from_arrow"}
+    make = makers.get(kind.split(".")[0], "DataFrame")
+    raise SchemaError(
+        table,
+        [f"is a {kind}; expected a polars DataFrame or LazyFrame: polars.{make}(...) makes one"],
+    )
+
+
+def time_columns(frame: pl.DataFrame) -> list[str]:
+    """Columns of dates and times that are not called ``timestamp``."""
+    return [
+        name
+        for name, dtype in frame.schema.items()
+        if name != "timestamp" and (isinstance(dtype, pl.Datetime) or dtype == pl.Date)
+    ]
+
+
 def _collect(frame: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
-    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        raise SchemaError(
-            table, [f"is a {type(frame).__name__}; expected a polars DataFrame or LazyFrame"]
-        )
+    check_is_frame(frame, table)
     return frame.lazy().collect()
 
 
@@ -259,7 +284,7 @@ def _canonical_optional(column: str, dtype: pl.DataType) -> pl.Expr:
 
 def _id_problems(frame: pl.DataFrame, column: str) -> list[str]:
     if column not in frame.columns:
-        return [_missing(column, frame.columns)]
+        return [missing_column(column, frame.columns)]
     dtype = frame.schema[column]
     if not _is_id(dtype):
         return [
@@ -341,7 +366,8 @@ def _range_problems(frame: pl.DataFrame, column: str, remedy: str) -> list[str]:
     return [f"{column}: {len(beyond)} values do not fit Int64{_examples(beyond)}; {remedy}"]
 
 
-def _missing(column: str, columns: Iterable[str]) -> str:
+def missing_column(column: str, columns: Iterable[str]) -> str:
+    """Say that there is no such column, what there is, and what may be it."""
     columns = list(columns)
     strangers = [name for name in columns if name not in _COLUMNS]
     near = difflib.get_close_matches(column, strangers, n=1, cutoff=0.5)

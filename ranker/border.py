@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,8 +20,12 @@ from features.schema import (
     check_items,
     check_same_clock,
     check_users,
+    time_columns,
 )
-from ranker.id_dtype import IdDtype
+from ranker.evaluation.frames import collect
+from ranker.id_dtype import IdDtype, as_ids
+
+logger = logging.getLogger(__name__)
 
 FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
 UserIds: TypeAlias = pl.Series | Sequence[Any]
@@ -59,8 +64,9 @@ class Border:
         SchemaError
             With every problem of a frame.
         """
-        raw = interactions.lazy().collect()
+        raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
+        report_time(raw)
         item_table, user_table = check_tables(log, items, users)
         facts, as_of = LogFacts.of(log), None
         if facts.clock.is_comparable:
@@ -92,6 +98,7 @@ class Border:
             raise ConfigError("give user_ids or histories, not both")
         if histories is not None:
             events = check_interactions(histories)
+            self.history.clock.check("histories", events)
             for column, ids in (("user_id", self.history.users), ("item_id", self.history.items)):
                 check_id_dtypes(column, histories=events, interactions=ids.values.to_frame(column))
             if self.history.clock.kind is not ClockKind.NONE and "timestamp" not in events.columns:
@@ -108,9 +115,7 @@ class Border:
             return self.history.sessions(events)
         if user_ids is None:
             return self.history
-        if isinstance(user_ids, str):
-            raise ConfigError(f"user_ids is the text {user_ids!r}; expected several ids, as a list")
-        asked = self.user_dtype.canonical(pl.Series(user_ids), "user_id")
+        asked = self.user_dtype.canonical(as_ids(user_ids, "user_ids"), "user_id")
         return self.history.select(asked.unique(maintain_order=True))
 
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -129,6 +134,41 @@ def check_same_ids(**frames: pl.DataFrame) -> None:
         check_id_dtypes(column, **frames)
 
 
+def report_time(interactions: pl.DataFrame) -> None:
+    """Warn where a log has no ``timestamp``, but a column that may be it."""
+    times = time_columns(interactions)
+    if times and "timestamp" not in interactions.columns:
+        logger.warning(
+            "interactions have no timestamp, so that nothing is known of their order, but times "
+            "in %s: if these are the times of the events, rename the column, as in "
+            'rename({%r: "timestamp"})',
+            *(", ".join(times), times[0]),
+        )
+
+
+def no_id_in_common(
+    key: str, table: str, interactions: pl.DataFrame, attributes: pl.DataFrame | None
+) -> str | None:
+    """Say so where an attribute table has rows, and none of an id of the log.
+
+    Parameters
+    ----------
+    key : "item_id" or "user_id"
+    table : "items" or "users"
+    interactions, attributes : DataFrame
+        Canonical.
+    """
+    if attributes is None or not attributes.height:
+        return None
+    own, theirs = interactions[key], attributes[key]
+    if own.dtype != theirs.dtype or own.is_in(theirs.implode()).any():
+        return None
+    return (
+        f"no {key} of {table} is one of the interactions: {theirs[0]!r} there, {own[0]!r} here; "
+        f"the attributes are of no use until both are written alike"
+    )
+
+
 def check_tables(
     log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
@@ -136,6 +176,10 @@ def check_tables(
     item_table = None if items is None else check_items(items)
     user_table = None if users is None else check_users(users)
     check_id_dtypes("item_id", interactions=log, items=item_table)
+    for key, table, known in (("item_id", "items", item_table), ("user_id", "users", user_table)):
+        strangers = no_id_in_common(key, table, log, known)
+        if strangers:
+            logger.warning("%s", strangers)
     check_id_dtypes("user_id", interactions=log, users=user_table)
     check_same_clock(interactions=log, items=item_table, users=user_table)
     return item_table, user_table

@@ -101,15 +101,10 @@ def wants_every_item(
     Raises
     ------
     ConfigError
-        If the catalogue is too large for that, or the wish is not understood.
+        If the catalogue is too large for that.
     """
     if not isinstance(n_candidates, str):
         return False
-    if n_candidates != "all":
-        raise ConfigError(
-            f"n_candidates={n_candidates!r} is not known; expected a number, numbers by source, "
-            f"or 'all'"
-        )
     tables = [log] if items is None else [log, items]
     n_items = pl.concat([table["item_id"] for table in tables]).n_unique()
     if n_items > _MAX_GROUP:

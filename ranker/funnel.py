@@ -11,6 +11,9 @@ import polars as pl
 from features.arrays import BoolArray, Float64Array, Int64Array
 from features.candidates import Candidates
 
+UNION, FINAL_LIST = "union", "final list"
+"""Stages beside the sources."""
+
 _DEPTHS = (10, 20, 50, 100, 200, 500)
 
 
@@ -48,10 +51,10 @@ class FunnelCounts:
     """
 
     def __init__(self, sources: Sequence[str], depths: Sequence[int] = _DEPTHS) -> None:
-        self.stages = [*sources, "union"]
+        self.stages = [*sources, UNION]
         self.depths = depths
         self._hits: dict[tuple[str, int], list[Float64Array]] = {
-            (stage, depth): [] for stage in [*self.stages, "final list"] for depth in depths
+            (stage, depth): [] for stage in [*self.stages, FINAL_LIST] for depth in depths
         }
         self._adds = dict.fromkeys(self._hits, 0)
         self._seconds = dict.fromkeys(sources, 0.0)
@@ -62,7 +65,7 @@ class FunnelCounts:
         candidates = hits.candidates
         best = np.where(candidates.rank > 0, candidates.rank, np.iinfo(np.int32).max).min(axis=1)
         ranks = dict(zip(candidates.sources, candidates.rank.T, strict=True))
-        ranks |= {"union": best, "final list": hits.final_rank}
+        ranks |= {UNION: best, FINAL_LIST: hits.final_rank}
         is_alone = candidates.n_sources == 1
         self._n_relevant.append(hits.n_relevant)
         for name, seconds in hits.seconds.items():
@@ -87,7 +90,7 @@ class FunnelCounts:
         n_relevant = np.concatenate(self._n_relevant)
         total = int(n_relevant.sum())
         rows = []
-        for stage in [*self.stages, "final list"]:
+        for stage in [*self.stages, FINAL_LIST]:
             limit = max_depth.get(stage, max(max_depth.values(), default=0))
             for depth in _up_to(self.depths, limit):
                 hits = np.concatenate(self._hits[stage, depth])

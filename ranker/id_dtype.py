@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from features.errors import SchemaError
+from features.errors import ConfigError, SchemaError
 from features.schema import canonical_ids
 
 _NAMED: dict[str, pl.DataType] = {
@@ -17,6 +18,43 @@ _NAMED: dict[str, pl.DataType] = {
         *(pl.String, pl.Categorical),
     )
 }
+
+
+def as_ids(ids: Any, argument: str) -> pl.Series:
+    """What a caller gave as ids, as a Series.
+
+    Parameters
+    ----------
+    ids : Series, array or sequence
+    argument : str
+        What the message calls them.
+
+    Raises
+    ------
+    ConfigError
+        If they are not several ids in an order, or of several kinds.
+    """
+    if isinstance(ids, str | bytes):
+        raise ConfigError(f"{argument} is the text {ids!r}; expected several ids, as a list")
+    if isinstance(ids, pl.DataFrame | pl.LazyFrame):
+        frame = "frame.collect()" if isinstance(ids, pl.LazyFrame) else "frame"
+        raise ConfigError(
+            f"{argument} is a {type(ids).__name__}; expected its column of ids, as in "
+            f'{frame}["{argument.removesuffix("s")}"], or histories=frame for events'
+        )
+    if not hasattr(ids, "__len__") or not hasattr(ids, "__getitem__") or isinstance(ids, Mapping):
+        raise ConfigError(
+            f"{argument}={ids!r} is a {type(ids).__name__}; expected several ids in an order, "
+            f"as a list or a Series"
+        )
+    try:
+        return pl.Series(ids)
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        kinds = sorted({type(one).__name__ for one in ids})
+        raise ConfigError(
+            f"{argument} holds {' and '.join(kinds)}, such as {list(ids)[:3]}; expected ids of "
+            f"one kind, that of the log"
+        ) from None
 
 
 @dataclass(frozen=True)

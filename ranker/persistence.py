@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import AnyArray
-from features.errors import ModelFormatError
+from features.errors import ConfigError, ModelFormatError
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
@@ -38,8 +38,18 @@ def save_files(path: str | Path, files: Mapping[str, bytes], settings: Mapping[s
     ------
     ModelFormatError
         If something that is no model of ours stands at the path.
+    ConfigError
+        If nothing can be written there.
     """
-    path = Path(path)
+    try:
+        _write(Path(path), files, settings)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error}; choose a folder that you may write to, with room"
+        ) from error
+
+
+def _write(path: Path, files: Mapping[str, bytes], settings: Mapping[str, Any]) -> None:
     is_ours = not path.exists() or (path / _MANIFEST).is_file()
     if not is_ours and (not path.is_dir() or any(path.iterdir())):
         raise ModelFormatError(

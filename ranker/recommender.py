@@ -20,7 +20,8 @@ from features.infer import infer_stage
 from features.schema import check_interactions, check_same_clock, check_same_schema
 from features.stage import FeatureStage
 from ranker import model_files
-from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
+from ranker.arguments import check_count, check_flag
+from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables, report_time
 from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
 from ranker.defaults import (
@@ -33,10 +34,11 @@ from ranker.defaults import (
     wants_every_item,
 )
 from ranker.drift import window_drift
+from ranker.evaluation.frames import collect
 from ranker.explain import explain_items, titles_of
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
-from ranker.id_dtype import IdDtype
+from ranker.id_dtype import IdDtype, as_ids
 from ranker.model_files import State
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files
@@ -44,6 +46,7 @@ from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE, GateReport
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Server
+from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
 from ranker.snapshot import Snapshot
 from ranker.training import train_reranker, unseen
 
@@ -168,7 +171,12 @@ class TwoStageRecommender:
         }
         if name not in presets:
             raise ConfigError(f"preset {name!r} is not known; expected one of {sorted(presets)}")
-        return cls(**presets[name] | keywords)
+        settings = presets[name] | keywords
+        if keywords.get("holdout") is not None:
+            # It says how many windows there are, and how long: only the caller's wish contradicts.
+            for setting in {"n_windows", "window_length"} - set(keywords):
+                settings.pop(setting, None)
+        return cls(**settings)
 
     def fit(
         self,
@@ -198,20 +206,25 @@ class TwoStageRecommender:
         ConfigError
             If parameters contradict each other or the data.
         """
-        if self.gate not in ("warn", "fallback"):
-            raise ConfigError(f"gate={self.gate!r} is not known; expected 'warn' or 'fallback'")
-        raw = interactions.lazy().collect()
+        check_parts(features=self.features, reranker=self.reranker, holdout=self.holdout)
+        check_settings(
+            repeats=self.repeats,
+            n_windows=self.n_windows,
+            max_groups=self.max_groups,
+            chunk_size=self.chunk_size,
+            gate=self.gate,
+        )
+        named = None if self.generators is None else generators_by_name(self.generators)
+        raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
+        report_time(raw)
         tables = check_tables(log, items, users)
         facts = LogFacts.of(log)
         holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
         folds = holdout.folds(log, facts, random_state=self.random_state)
         repeats = repeats_in(folds) if self.repeats is None else self.repeats
-        specs = (
-            default_generators(facts, repeats=repeats)
-            if self.generators is None
-            else _by_name(self.generators)
-        )
+        specs = default_generators(facts, repeats=repeats) if named is None else named
+        check_n_candidates(self.n_candidates, specs)
         depths = depths_of(specs, self.n_candidates)
         every_item = wants_every_item(self.n_candidates, log, tables[0])
         stage = self.features or infer_stage(log, facts, items=tables[0], users=tables[1])
@@ -247,6 +260,15 @@ class TwoStageRecommender:
             n_threads=self.n_threads,
         )
         gate = None if trained is None else trained.gate
+        if trained is None:
+            logger.warning(
+                "there is no second stage, the fusion of the sources is served: %s (%s); give "
+                "shorter label windows, as by window_length, or more events",
+                "no event of the labels is among the candidates"
+                if folds
+                else "no events lie before the labels",
+                holdout.describe(facts, log),
+            )
         system, cold_system, verdict = self._pass_gate(gate)
         choices = (
             f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",
@@ -297,6 +319,7 @@ class TwoStageRecommender:
         """
         state = self._fitted()
         new = check_interactions(new_interactions)
+        state.facts.clock.check("new_interactions", new)
         if set(new.columns) != set(state.log.columns):
             raise ConfigError(
                 f"new_interactions have the columns {sorted(new.columns)}, the model was fitted "
@@ -473,7 +496,7 @@ class TwoStageRecommender:
         state, snapshot = self._fitted(), self._server.snapshot
         if item_ids is None:
             item_ids = self.recommend([user_id], k=k)["item_id"]
-        ids = state.item_dtype.canonical(pl.Series(item_ids), "item_id")
+        ids = state.item_dtype.canonical(as_ids(item_ids, "item_ids"), "item_id")
         rows = snapshot.history.items.encode(ids)
         if (rows < 0).any():
             unknown = ids.filter(pl.Series(rows < 0)).head(3).to_list()
@@ -511,7 +534,8 @@ class TwoStageRecommender:
         """
         log = self._fitted().log
         exclude = self._excludes_seen(None)
-        relevant = check_interactions(test.lazy().select("user_id", "item_id")).unique()
+        pairs = collect(test, table="test", columns=("user_id", "item_id"))
+        relevant = check_interactions(pairs).unique()
         check_same_ids(test=relevant, interactions=log)
         if exclude:
             relevant = unseen(relevant, self._server.snapshot.history)
@@ -549,8 +573,7 @@ class TwoStageRecommender:
             If the log has no labels, or no source finds any.
         """
         state = self._fitted()
-        if total < 1 or deepest < 1:
-            raise ConfigError(f"total={total} and deepest={deepest}; expected 1 or more")
+        check_count(total=total, deepest=deepest)
         holdout = choose_holdout(state.facts, self.holdout, self.n_windows, self.window_length)
         folds = holdout.folds(state.log, state.facts, random_state=self.random_state)
         if not folds:
@@ -690,6 +713,7 @@ class TwoStageRecommender:
         return system, cold, f"gate: {gate}; serves {system}, {cold} to users without events"
 
     def _excludes_seen(self, exclude_seen: bool | None) -> bool:
+        check_flag(exclude_seen=exclude_seen)
         return not self.repeats_ if exclude_seen is None else exclude_seen
 
     def _asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
@@ -718,8 +742,7 @@ class TwoStageRecommender:
         systems: Sequence[str | None],
     ) -> list[pl.DataFrame]:
         self._fitted()
-        if k < 1:
-            raise ConfigError(f"k={k} makes no list; expected 1 or more")
+        check_count(k=k)
         for system in systems:
             if system is not None and system not in self._server.systems:
                 raise ConfigError(
@@ -740,12 +763,3 @@ def _in_place_of(
     if new is None:
         return old
     return new if old is None else check_same_schema(table, new, old)
-
-
-def _by_name(generators: Sequence[tuple[str, Generator]]) -> dict[str, Generator]:
-    named = dict(generators)
-    if len(named) < len(generators) or not named:
-        raise ConfigError(
-            f"generators need distinct names, at least one; got {[name for name, _ in generators]}"
-        )
-    return named

@@ -216,6 +216,16 @@ def test_doctor_names_a_split_that_cannot_be(folder: Path, capsys: pytest.Captur
     assert "FAIL  split: " in capsys.readouterr().out
 
 
+def test_doctor_fails_without_the_time_that_an_evaluation_needs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "timeless.csv").write_text("user_id,item_id\n1,1\n1,2\n2,1\n")
+    (folder / "ranker.toml").write_text('[data]\ninteractions = "timeless.csv"\n')
+    assert run("doctor", folder / "ranker.toml") == 1
+    assert "FAIL  split: without timestamp" in (out := capsys.readouterr().out)
+    assert '[data.columns] timestamp = "your column"' in " ".join(out.split())
+
+
 def test_doctor_of_movielens(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "ml").mkdir()
     (tmp_path / "ml" / "ratings.csv").write_text(

@@ -165,7 +165,7 @@ def test_k_above_the_catalogue_gives_all_there_is(fitted):
     lists = fitted.recommend(["u001"], k=1000)
     assert lists.height == N_ITEMS + 1
     for k in (0, -3):
-        with pytest.raises(ConfigError, match=f"k={k} makes no list; expected 1 or more"):
+        with pytest.raises(ConfigError, match=f"k={k}; expected a whole number, 1 or more"):
             fitted.recommend(["u001"], k=k)
 
 

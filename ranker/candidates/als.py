@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from features.arrays import Float32Array, Int32Array
 from features.decay import Length, decay_weights, length_ticks
 from features.history import History
+from ranker.arguments import check_count
 from ranker.candidates.base import Retrieved
 from ranker.candidates.vectors import VectorGenerator
 
@@ -56,6 +57,7 @@ class ALS(VectorGenerator):
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         """Factorise the users-by-items matrix; attributes are not used."""
+        check_count(factors=self.factors, iterations=self.iterations)
         self.half_life_ticks_ = np.array(length_ticks(history, self.half_life))
         self.n_items_ = np.array(history.n_items)
         self.item_: Int32Array = np.unique(history.item)

@@ -12,8 +12,9 @@ import polars as pl
 from scipy import sparse
 
 from features.arrays import AnyArray, Float32Array, Int32Array
-from features.errors import ConfigError, NotFittedError
+from features.errors import NotFittedError
 from features.history import History
+from ranker.arguments import check_count, check_flag
 from ranker.border import Border, FrameLike, UserIds
 from ranker.parallel import map_chunks
 
@@ -52,6 +53,8 @@ class Generator(ABC):
     """
 
     learned: ClassVar[tuple[str, ...]] = ()
+    # Whether it has nothing to propose but what the user took before.
+    lists_seen: ClassVar[bool] = False
 
     def fit(
         self,
@@ -100,7 +103,7 @@ class Generator(ABC):
         *,
         histories: FrameLike | None = None,
         k: int = 10,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
     ) -> pl.DataFrame:
         """The lists of this generator alone.
 
@@ -111,8 +114,9 @@ class Generator(ABC):
         histories : DataFrame or LazyFrame, optional
             Instead of ids: interactions that are all that is to be known of their users.
         k : int
-        exclude_seen : bool
-            Leave out what the user took before.
+        exclude_seen : bool, optional
+            Leave out what the user took before. Default: so it is, unless the generator has
+            nothing else to propose, as :class:`OwnHistory`.
 
         Returns
         -------
@@ -126,14 +130,15 @@ class Generator(ABC):
             Unless the generator was fitted on a frame.
         """
         border = self._known()
-        if k < 1:
-            raise ConfigError(f"k={k} makes no list; expected 1 or more")
+        check_count(k=k)
+        check_flag(exclude_seen=exclude_seen)
+        exclude = not self.lists_seen if exclude_seen is None else exclude_seen
         history = border.asked(user_ids, histories)
         n = min(k, history.n_items)
         found = [
             Retrieved.empty(0, n),
             *map_chunks(
-                lambda _, part: self.retrieve(part, n, exclude_seen=exclude_seen),
+                lambda _, part: self.retrieve(part, n, exclude_seen=exclude),
                 *(history, _CHUNK, 0),
                 description="recommend",
             ),

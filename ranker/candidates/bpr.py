@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from features.arrays import AnyArray, Float32Array, Int32Array
 from features.decay import Length, length_ticks
-from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_count
 from ranker.candidates.base import Retrieved
 from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.candidates.vectors import VectorGenerator, mean_rows, recency_shares
@@ -55,10 +55,7 @@ class BPR(VectorGenerator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        if self.factors < 1 or self.iterations < 1:
-            raise ConfigError(
-                f"factors={self.factors} and iterations={self.iterations}; expected 1 or more"
-            )
+        check_count(factors=self.factors, iterations=self.iterations)
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         self.n_items_: AnyArray = np.array(history.n_items)
         self.item_: Int32Array = np.unique(history.item)

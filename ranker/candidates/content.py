@@ -12,7 +12,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from features.arrays import AnyArray, Float32Array, Int32Array
-from features.columns import check_columns, listing
+from features.columns import check_columns, column_names, listing
 from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
@@ -70,7 +70,7 @@ class TextSimilarity(Generator):
 
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
-        self.columns = None if self.columns is None else tuple(self.columns)
+        self.columns = column_names(self.columns)
 
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 from features.clock import ClockKind
+from features.columns import column_names
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
@@ -68,7 +69,7 @@ class CoVisitation(Generator):
 
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
-        self.events = None if self.events is None else tuple(self.events)
+        self.events = column_names(self.events)
 
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None

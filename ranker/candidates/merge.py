@@ -14,6 +14,9 @@ from features.kernel import kernel
 from ranker.candidates.base import Retrieved
 from ranker.candidates.retrieval import top_of_list
 
+REST = "rest of the catalogue"
+"""Stands among the sources for the items that none of them proposes."""
+
 
 def merge(retrieved: Mapping[str, Retrieved], history: History) -> Candidates:
     """One row per user and item, with the score and rank of every source that proposed it.
@@ -57,7 +60,7 @@ def merge_with_everything(
     items = np.arange(history.n_items, dtype=np.int32)
     nothing = np.zeros(history.n_items, np.float32)
     rest = top_of_list(items, nothing, history, history.n_items, exclude_seen=exclude_seen)
-    merged = merge({**retrieved, "rest of the catalogue": rest}, history)
+    merged = merge({**retrieved, REST: rest}, history)
     return dataclasses.replace(
         merged,
         sources=tuple(retrieved),

@@ -19,6 +19,8 @@ from ranker.candidates.retrieval import top_of_own
 class OwnHistory(Generator):
     """The user's own items by the decayed number of his events with them.
 
+    Alone it lists seen items unless it is told not to, since it has no others.
+
     Parameters
     ----------
     half_life : str, int or float
@@ -28,6 +30,7 @@ class OwnHistory(Generator):
     half_life: Length = 1 / 6
 
     learned: ClassVar[tuple[str, ...]] = ("half_life_ticks_",)
+    lists_seen: ClassVar[bool] = True
 
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None

@@ -12,6 +12,7 @@ import polars as pl
 from scipy import sparse
 
 from features.arrays import AnyArray, Float32Array, Int32Array
+from features.columns import column_names
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
@@ -53,7 +54,7 @@ class SegmentPopularity(Generator):
 
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
-        self.columns = None if self.columns is None else tuple(self.columns)
+        self.columns = column_names(self.columns)
 
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None

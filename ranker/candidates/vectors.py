@@ -12,6 +12,7 @@ from scipy import sparse
 
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
 from features.decay import decay_weights
+from features.errors import ConfigError
 from features.history import History
 from ranker.border import FrameLike
 from ranker.candidates.approximate import Approximate, ItemGraph
@@ -83,6 +84,11 @@ class VectorGenerator(Generator):
         users: FrameLike | None = None,
     ) -> Self:
         """See :meth:`Generator.fit`; builds the graph too, where one is wanted."""
+        if self.approximate is not None and not isinstance(self.approximate, Approximate):
+            raise ConfigError(
+                f"approximate={self.approximate!r}; expected Approximate(), or None for the exact "
+                f"search"
+            )
         super().fit(interactions, items=items, users=users)
         self._graph: ItemGraph | None = None
         self.graph_recall_: float | None = None

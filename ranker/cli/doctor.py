@@ -12,7 +12,14 @@ import polars as pl
 
 from features.clock import Clock, ClockKind
 from features.errors import RankerError, SchemaError
-from features.schema import check_id_dtypes, check_interactions, check_items, check_users
+from features.schema import (
+    check_id_dtypes,
+    check_interactions,
+    check_items,
+    check_users,
+    time_columns,
+)
+from ranker.border import no_id_in_common
 from ranker.cli.loading import load_data
 from ranker.config import Config
 from ranker.datasets import Dataset
@@ -27,7 +34,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of ``ranker doctor``; a FAIL is what a fit would stop at."""
+    """One line of ``ranker doctor``; a FAIL is what a fit or an evaluation would stop at."""
 
     level: Level
     table: str
@@ -208,6 +215,10 @@ def _overlap(
     except SchemaError as error:
         yield from (Finding("FAIL", table, problem) for problem in error.problems)
         return
+    strangers = no_id_in_common(key, table, log, attributes)
+    if strangers:
+        yield Finding("FAIL", table, strangers)
+        return
     missing = log.join(attributes.select(key), on=key, how="anti")
     ids = missing[key].unique().sort()
     if len(ids):
@@ -227,6 +238,13 @@ def _overlap(
 
 def _split(data: Dataset, config: Config) -> Iterator[Finding]:
     if "timestamp" not in data.interactions.columns:
+        times = [*time_columns(data.interactions), "your column"]
+        yield Finding(
+            "FAIL",
+            "split",
+            "without timestamp no time can be held out, which `ranker evaluate` does; name the "
+            f'column that holds it: [data.columns] timestamp = "{times[0]}"',
+        )
         return
     try:
         train, test = split_by_time(data.interactions, **config.split.keywords)

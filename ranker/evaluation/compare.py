@@ -51,7 +51,7 @@ def compare(
     Raises
     ------
     ConfigError
-        If the reference is none of the systems.
+        If the systems have no names, or the reference is none of them.
 
     Examples
     --------
@@ -61,6 +61,11 @@ def compare(
     >>> compare({"bad": bad, "good": good}, test)["difference"].to_list()
     [None, 1.0]
     """
+    if not isinstance(systems, Mapping):
+        raise ConfigError(
+            f"systems is a {type(systems).__name__}; expected lists by name, as in "
+            f'{{"mine": lists, "theirs": others}}; evaluate(lists, test) judges a single one'
+        )
     if reference is None and systems:
         reference = list(systems)[-1]
     if reference is None or reference not in systems:

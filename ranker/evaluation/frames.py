@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from features.errors import SchemaError
-from features.schema import canonical_ids
+from features.schema import canonical_ids, check_is_frame
 
 FrameLike = pl.DataFrame | pl.LazyFrame
 IDS = ("user_id", "item_id")
@@ -23,10 +23,7 @@ def collect(frame: FrameLike, *, table: str, columns: Sequence[str] | None = Non
     SchemaError
         ``frame`` is not a Polars frame.
     """
-    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        raise SchemaError(
-            table, [f"is a {type(frame).__name__}; expected a polars DataFrame or LazyFrame"]
-        )
+    check_is_frame(frame, table)
     present = frame.collect_schema().names()
     wanted = present if columns is None else [name for name in columns if name in present]
     return frame.lazy().select(wanted).collect()

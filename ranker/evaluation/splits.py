@@ -13,7 +13,7 @@ import polars as pl
 
 from features.clock import Clock, ClockKind
 from features.errors import ConfigError, SchemaError
-from features.schema import check_interactions
+from features.schema import check_interactions, missing_column, time_columns
 from ranker.evaluation.frames import FrameLike, collect
 
 
@@ -99,12 +99,15 @@ def split_by_time(
 
 def _read_clock(frame: pl.DataFrame) -> tuple[Clock, pl.Series]:
     """What the timestamps mean, and the Int64 tick of every row."""
-    needed = [name for name in ("user_id", "item_id", "timestamp") if name in frame.columns]
+    needed = ("user_id", "item_id", "timestamp")
+    problems = [missing_column(name, frame.columns) for name in needed if name not in frame.columns]
+    if problems:
+        if "timestamp" not in frame.columns:
+            times = " or ".join(map(repr, time_columns(frame)))
+            problems[-1] += f"; a split by time needs it{times and f', perhaps {times}'}"
+        raise SchemaError("interactions", problems)
     canonical = check_interactions(frame.select(needed))
     clock = Clock.of(canonical)
-    if clock.kind is ClockKind.NONE:
-        problem = f"timestamp: no such column among {frame.columns}; a split by time needs it: "
-        raise SchemaError("interactions", [problem + "rename the column that holds the time"])
     if clock.kind is ClockKind.SEQUENCE and canonical["user_id"].n_unique() > 1:
         raise ConfigError(
             f"timestamp ({frame.schema['timestamp']}) counts the events of each user from one to "

@@ -16,7 +16,7 @@ from features.arrays import AnyArray, Float32Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.neural import losses
-from ranker.neural.generator import INFERENCE, check_share, check_widths
+from ranker.neural.generator import INFERENCE, as_widths, check_share, check_widths
 from ranker.neural.interaction_rows import Rows, Tower
 from ranker.neural.matrix_factorization import MatrixFactorization
 from ranker.neural.pairs import PairBatch, Pairs
@@ -57,7 +57,7 @@ class DeepMatrixFactorization(MatrixFactorization):
 
     def __post_init__(self) -> None:
         """Settings read from JSON hold lists."""
-        self.towers = tuple(self.towers)
+        self.towers = as_widths("towers", self.towers)
 
     def _check(self) -> None:
         super()._check()

@@ -79,6 +79,14 @@ class NeuralGenerator(Generator):
         check_at_least(self, epochs=1, patience=1, batch_size=1, weight_decay=0)
         check_above_zero(self, "learning_rate")
         check_share(self, "averaging")
+        if self.device is not None:
+            try:
+                torch.empty(0, device=self.device)
+            except (RuntimeError, AssertionError, TypeError) as error:
+                raise ConfigError(
+                    f"device={self.device!r} cannot be used ({str(error).splitlines()[0]}); "
+                    f"expected 'cpu', 'cuda', or None for what there is"
+                ) from None
 
     def fit(
         self,
@@ -208,6 +216,19 @@ def check_share(generator: Generator, *names: str, includes_one: bool = False) -
         if not (0 <= value < 1 or (includes_one and value == 1)):
             upper = "at most" if includes_one else "below"
             raise ConfigError(f"{name}={value!r} must be at least 0 and {upper} 1")
+
+
+def as_widths(name: str, widths: Any) -> tuple[int, ...]:
+    """Widths of layers as a tuple; JSON has lists.
+
+    Raises
+    ------
+    ConfigError
+        If it is a single one.
+    """
+    if isinstance(widths, str | int | float):
+        raise ConfigError(f"{name}={widths!r}; expected the widths of layers: ({widths!r},)")
+    return tuple(widths)
 
 
 def check_widths(generator: Generator, name: str) -> None:

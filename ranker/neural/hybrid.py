@@ -9,7 +9,7 @@ import polars as pl
 from torch import nn
 
 from features.arrays import BoolArray
-from features.columns import listing
+from features.columns import column_names, listing
 from features.errors import ConfigError
 from ranker.candidates.content_table import need_items
 from ranker.neural.content_model import ContentModel
@@ -49,7 +49,7 @@ class Hybrid(ContentModel):
 
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
-        self.columns = None if self.columns is None else tuple(self.columns)
+        self.columns = column_names(self.columns)
 
     def _check(self) -> None:
         super()._check()

@@ -24,6 +24,7 @@ from ranker.neural import losses
 from ranker.neural.generator import (
     INFERENCE,
     NeuralGenerator,
+    as_widths,
     check_above_zero,
     check_at_least,
     check_widths,
@@ -94,13 +95,15 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
 
     def __post_init__(self) -> None:
         """Settings read from JSON hold lists."""
-        self.layers = tuple(self.layers)
+        self.layers = as_widths("layers", self.layers)
 
     def _check(self) -> None:
         super()._check()
         check_at_least(self, factors=1, n_negatives=1, regularization=0, depth=1)
         check_above_zero(self, "init_std")
         check_widths(self, "layers")
+        if self.rerank is not None and not isinstance(self.rerank, Generator):
+            raise ConfigError(f"rerank={self.rerank!r}; expected a generator, such as ALS()")
         if self.architecture not in ("gmf", "mlp", "neumf"):
             raise ConfigError(
                 f"architecture={self.architecture!r} is not known; expected 'gmf', 'mlp' or 'neumf'"

@@ -9,7 +9,7 @@ import polars as pl
 
 from features import words
 from features.arrays import BoolArray
-from features.columns import listing
+from features.columns import column_names, listing
 from features.errors import ConfigError
 from ranker.candidates.content_table import need_items, report_unknown
 from ranker.neural.content_model import ContentModel
@@ -45,7 +45,7 @@ class TextContent(ContentModel):
 
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
-        self.columns = None if self.columns is None else tuple(self.columns)
+        self.columns = column_names(self.columns)
 
     def _check(self) -> None:
         super()._check()

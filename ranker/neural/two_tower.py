@@ -9,6 +9,7 @@ import polars as pl
 from torch import nn
 
 from features.arrays import BoolArray
+from features.columns import column_names
 from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, RecencyMean, Remembered, TextEncoder
 from ranker.neural.generator import check_at_least, check_share
@@ -50,8 +51,8 @@ class TwoTower(ContentModel):
 
     def __post_init__(self) -> None:
         """JSON knows no tuples."""
-        self.item_columns = None if self.item_columns is None else tuple(self.item_columns)
-        self.user_columns = None if self.user_columns is None else tuple(self.user_columns)
+        self.item_columns = column_names(self.item_columns)
+        self.user_columns = column_names(self.user_columns)
 
     def _check(self) -> None:
         super()._check()

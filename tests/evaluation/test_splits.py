@@ -165,7 +165,7 @@ def test_a_cut_that_cannot_be(frame, options, message):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (DAYS.drop("timestamp"), "timestamp: no such column among .*rename the column"),
+        (DAYS.drop("timestamp"), "timestamp: no such column among .*a split by time needs it"),
         (log([1.5, 2.5]), "timestamp: dtype Float64"),
         (log(["2024-01-01", "2024-01-02"]), "timestamp: dtype String"),
         (log([START, None, None]), "timestamp: 2 of 3 values are null"),

@@ -1,0 +1,35 @@
+"""Checks of single arguments, whose messages name the argument, the value and what is expected."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+from features.errors import ConfigError
+
+
+def check_count(**counts: object) -> None:
+    """Make sure that arguments, by name, are whole numbers of at least 1.
+
+    Raises
+    ------
+    ConfigError
+        True is no number, though Python takes it for 1.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ConfigError(f"{name}={value!r}; expected a whole number, 1 or more")
+
+
+def check_flag(**flags: object) -> None:
+    """Make sure that arguments, by name, are True, False or None.
+
+    Raises
+    ------
+    ConfigError
+        Any text, "no" too, counts as true in Python.
+    """
+    for name, value in flags.items():
+        if value is not None and not isinstance(value, bool):
+            raise ConfigError(
+                f"{name}={value!r}; expected True or False, or None for what suits the data"
+            )

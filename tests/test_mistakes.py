@@ -1,0 +1,295 @@
+"""The mistakes that are made first: an error or a warning that names what is wrong, and the way."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from ranker import (
+    ALS,
+    ConfigError,
+    LabelWindows,
+    OwnHistory,
+    Popularity,
+    RankerError,
+    SchemaError,
+    TwoStageRecommender,
+    compare,
+)
+from ranker.candidates.content import TextSimilarity
+from ranker.cli.doctor import examine_tables
+from ranker.datasets import Dataset
+from ranker.evaluation import split_by_time
+from ranker.neural import DeepMatrixFactorization, NeuralCollaborativeFiltering
+from tests.logs import make_log
+from tests.recommenders import everything, small
+
+LOG = make_log("datetime")
+TIMES = {
+    "Int64": pl.col("timestamp").dt.epoch("s"),
+    "Date": pl.col("timestamp").dt.date(),
+    "Datetime": pl.col("timestamp"),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TwoStageRecommender:
+    return everything()
+
+
+@pytest.fixture(autouse=True)
+def _heard(caplog):
+    caplog.set_level(logging.WARNING)
+
+
+# ------------------------------------------------------------------------------------ times
+
+
+@pytest.mark.parametrize("of_fit", TIMES)
+@pytest.mark.parametrize("given", TIMES)
+def test_times_of_another_kind(of_fit, given):
+    log, other = (LOG.with_columns(TIMES[kind]) for kind in (of_fit, given))
+    recommender, alone = small().fit(log), Popularity().fit(log)
+    calls = {
+        "new_interactions": lambda: recommender.refresh(other),
+        "histories": lambda: recommender.recommend(histories=other),
+        "histories ": lambda: alone.recommend(histories=other),
+    }
+    for name, call in calls.items():
+        if of_fit == given:
+            call()
+            continue
+        message = rf"times are {given}.* in timestamp of {name.strip()}, {of_fit}.* in timestamp of"
+        with pytest.raises(SchemaError, match=message) as error:
+            call()
+        assert ("from_epoch" in str(error.value)) == (given == "Int64")
+
+
+def test_times_with_a_zone_are_instants_like_those_without():
+    zoned = LOG.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
+    plain = small().fit(LOG)
+    assert plain.recommend(histories=zoned).equals(plain.recommend(histories=LOG))
+
+
+# --------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("n_candidates", "message"),
+    [
+        ({"populer": 5}, r"n_candidates has 'populer', which is no .* the nearest is 'popular'"),
+        ({"popular": "all"}, r"n_candidates\['popular'\]='all'; expected a whole number"),
+        ({"popular": -1}, r"n_candidates\['popular'\]=-1"),
+        ({"popular": True}, r"n_candidates\['popular'\]=True"),
+        (
+            dict.fromkeys(["popular", "own", "als", "item_knn", "covisitation"], 0),
+            "asks no source for anything",
+        ),
+        ([10], r"n_candidates=\[10\]; expected a whole number, 1 or more"),
+        (10.0, "n_candidates=10.0"),
+        (0, "n_candidates=0"),
+        (-3, "n_candidates=-3"),
+        (True, "n_candidates=True"),
+        ("every", "n_candidates='every' is not known; expected a number"),
+    ],
+)
+def test_numbers_of_candidates(n_candidates, message):
+    with pytest.raises(ConfigError, match=message):
+        small(n_candidates=n_candidates).fit(LOG)
+
+
+def test_a_source_may_be_asked_for_nothing():
+    assert small(n_candidates={"als": 0}).fit(LOG).depths_["als"] == 0
+
+
+@pytest.mark.parametrize("name", ["fast", "best"])
+def test_the_holdout_of_the_caller_goes_before_that_of_a_preset(name):
+    recommender = TwoStageRecommender.preset(name, holdout=LabelWindows("14d", 2))
+    assert (recommender.n_windows, recommender.window_length) == (None, None)
+    assert TwoStageRecommender.preset(name, holdout=None).n_windows is not None
+    both = TwoStageRecommender.preset(name, holdout=LabelWindows("14d"), n_windows=4)
+    with pytest.raises(ConfigError, match="give either holdout or n_windows"):
+        both.fit(LOG)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two-stage", "fusion", "union", "final list", "best", "served", "rest of the catalogue"],
+)
+def test_names_that_mean_something_else(name):
+    with pytest.raises(ConfigError, match=rf"generators has the name '{name}', which reports use"):
+        small(generators=[(name, Popularity())]).fit(LOG)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"generators": [ALS()]}, r"generators has ALS\(.* expected \(name, generator\) pairs"),
+        ({"generators": ("als", ALS())}, "generators has 'als'; expected .name, generator. pairs"),
+        ({"generators": ALS()}, r"generators=ALS\(.* expected \(name, generator\) pairs"),
+        (
+            {"generators": [("als", ALS)]},
+            r"'als' is <class .*no generator; give an object: ALS\(\)",
+        ),
+        ({"generators": [(1, ALS())]}, "generators has the name 1; expected text"),
+        ({"reranker": "lambdarank"}, "reranker='lambdarank'; expected an object such as Lambda"),
+        ({"holdout": "28d"}, r"holdout='28d'; expected an object .*LabelWindows\(\"28d\"\)"),
+        ({"holdout": LabelWindows}, r"holdout=<class .* expected an object"),
+        ({"features": [1]}, r"features=\[1\]; expected FeatureStage"),
+        ({"repeats": "no"}, "repeats='no'; expected True or False"),
+        ({"n_windows": 0}, "n_windows=0; expected a whole number"),
+        ({"max_groups": 1.5}, "max_groups=1.5; expected a whole number"),
+        ({"chunk_size": 0}, "chunk_size=0; expected a whole number"),
+    ],
+)
+def test_settings_that_cannot_be(keywords, message):
+    with pytest.raises(ConfigError, match=message):
+        small(**keywords).fit(LOG)
+
+
+def test_sources_may_be_a_mapping():
+    recommender = small(generators={"popular": Popularity()}).fit(LOG)
+    assert list(recommender.depths_) == ["popular"]
+
+
+# ---------------------------------------------------------------------------------- questions
+
+
+@pytest.mark.parametrize("name", ["recommender", "generator"])
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"k": 2.5}, "k=2.5; expected a whole number"),
+        ({"k": "5"}, "k='5'; expected a whole number"),
+        ({"k": True}, "k=True; expected a whole number"),
+        ({"exclude_seen": "no"}, "exclude_seen='no'; expected True or False"),
+        ({"user_ids": ["u001", 2]}, r"user_ids holds int and str, such as \['u001', 2\]"),
+        ({"user_ids": {"u001"}}, r"user_ids=\{'u001'\} is a set; expected several ids"),
+        ({"user_ids": 7}, "user_ids=7 is a int"),
+        ({"user_ids": LOG.lazy()}, r"user_ids is a LazyFrame; .*frame.collect\(\)\[\"user_id\"\]"),
+        ({"user_ids": LOG}, r"user_ids is a DataFrame; .* frame\[\"user_id\"\]"),
+    ],
+)
+def test_questions_that_cannot_be_answered(fitted, name, keywords, message):
+    model = fitted if name == "recommender" else Popularity().fit(LOG)
+    with pytest.raises(ConfigError, match=message):
+        model.recommend(**keywords)
+
+
+def test_other_questions_that_cannot_be_answered(fitted, tmp_path):
+    with pytest.raises(ConfigError, match="total='x'; expected a whole number"):
+        fitted.choose_depths(total="x")
+    with pytest.raises(ConfigError, match="item_ids is the text 'i001'"):
+        fitted.explain("u001", "i001")
+    with pytest.raises(ConfigError, match="systems is a DataFrame; expected lists by name"):
+        compare(fitted.recommend(k=3), LOG)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"cannot be written: .*choose a folder"):
+        fitted.save(tmp_path / "file" / "model")
+
+
+def test_own_history_lists_what_was_seen_unless_told_not_to():
+    own = OwnHistory().fit(LOG)
+    lists = own.recommend(["u001"], k=3)
+    assert lists.height == 3
+    assert lists.equals(own.recommend(["u001"], k=3, exclude_seen=False))
+    assert own.recommend(["u001"], exclude_seen=True).is_empty()
+
+
+# ------------------------------------------------------------------------------------- frames
+
+
+def foreign(module: str) -> object:
+    return type("DataFrame", (SimpleNamespace,), {"__module__": module})()
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (foreign("pandas.core.frame"), r"is a pandas.*polars\.from_pandas\("),
+        (foreign("pyarrow.lib"), r"is a pyarrow.*polars\.from_arrow\("),
+        ([("u", "i")], r"is a list; expected a polars DataFrame .* polars\.DataFrame\("),
+        ({"user_id": ["u"]}, r"is a dict; expected a polars DataFrame"),
+    ],
+)
+def test_frames_of_others(fitted, frame, message):
+    for call in (small().fit, Popularity().fit, fitted.refresh, fitted.funnel):
+        with pytest.raises(SchemaError, match=message):
+            call(frame)
+    with pytest.raises(RankerError, match=message):
+        small().fit(LOG, items=frame)
+
+
+# ------------------------------------------------------------------------------------- columns
+
+
+def test_a_split_names_the_columns_that_there_are():
+    log = LOG.rename({"user_id": "client", "timestamp": "when"})
+    with pytest.raises(SchemaError) as error:
+        split_by_time(log, test="7d")
+    for part in ("user_id: no such column among ['client'", "timestamp: no", "perhaps 'when'"):
+        assert part in str(error.value)
+    assert "no rows" not in str(error.value)
+
+
+def test_a_time_of_another_name_is_pointed_out(caplog):
+    log = LOG.rename({"timestamp": "when"})
+    Popularity().fit(log)
+    assert "rename({'when': \"timestamp\"})" in caplog.text
+    caplog.clear()
+    small(generators=[("popular", Popularity())]).fit(log)
+    assert "times in when" in caplog.text
+    caplog.clear()
+    Popularity().fit(LOG)
+    assert not caplog.text
+
+
+def test_ratings_that_are_not_learned(caplog):
+    rated = LOG.drop("weight").with_columns(rating=pl.lit(4.0))
+    model = DeepMatrixFactorization(factors=2, epochs=1)
+    model.fit(rated)
+    assert 'rename({"rating": "weight"})' in caplog.text
+    caplog.clear()
+    model.fit(rated.rename({"rating": "weight"}))
+    assert not caplog.text
+
+
+def test_tables_of_which_no_id_is_in_the_log(caplog):
+    items = pl.DataFrame({"item_id": ["I-1"], "kind": ["a"]})
+    Popularity().fit(LOG, items=items)
+    assert "no item_id of items is one of the interactions: 'I-1' there" in caplog.text
+    failed = [one for one in examine_tables(Dataset("x", LOG, items, None)) if one.level == "FAIL"]
+    assert [one.table for one in failed] == ["items"]
+    assert "'I-1' there, 'i" in failed[0].text
+
+
+def test_labels_that_nothing_can_be_learned_from(caplog):
+    recommender = small(holdout=LabelWindows("900d")).fit(LOG)
+    assert recommender.gate_ is None
+    assert "no events lie before the labels (3 label windows of 900.0 days" in caplog.text
+
+
+def test_a_single_column_is_no_list_of_letters():
+    assert TextSimilarity(columns="title") == TextSimilarity(columns=["title"])
+
+
+# --------------------------------------------------------------------- parameters of sources
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        (lambda: ALS(factors=0).fit(LOG), "factors=0; expected a whole number"),
+        (lambda: ALS(factors=2.5).fit(LOG), "factors=2.5; expected a whole number"),
+        (lambda: ALS(approximate=True).fit(LOG), "approximate=True; expected Approximate"),
+        (lambda: DeepMatrixFactorization(towers=64), r"towers=64; expected .*\(64,\)"),
+        (lambda: DeepMatrixFactorization(device="gpu").fit(LOG), "device='gpu' cannot be used"),
+        (lambda: NeuralCollaborativeFiltering(rerank="als").fit(LOG), "rerank='als'; expected"),
+    ],
+)
+def test_parameters_that_cannot_be(fit, message):
+    with pytest.raises(ConfigError, match=message):
+        fit()
