@@ -16,6 +16,7 @@ from features.candidates import Candidates
 from features.errors import ConfigError, SchemaError
 from features.gather import gather
 from features.history import History
+from features.item_table import FittedItems
 
 Instant: TypeAlias = dt.datetime | int | None
 """A datetime (naive UTC), a number on an integer clock, None where the clock compares no users."""
@@ -215,25 +216,6 @@ class CustomBlock:
                     f"counts or shares"
                 )
         return problems
-
-
-@dataclass(frozen=True)
-class FittedItems:
-    """A block whose features belong to items.
-
-    Attributes
-    ----------
-    features : tuple of Feature
-    table : float32 array [n_items, n_features]
-        By row number; NaN = unknown.
-    """
-
-    features: tuple[Feature, ...]
-    table: Float32Array
-
-    def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
-        """See :class:`features.block.FittedBlock`."""
-        gather(self.table, candidates.item, out)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,16 @@ or a float, a share of the length of the log."""
 _POSITIONS = 60.0
 
 
-def length_ticks(history: History, length: Length) -> float:
-    """A length of time in ticks of the history's clock.
+def length_ticks(history: History, length: Length | None) -> float:
+    """A length of time in ticks of the history's clock; None is infinite.
 
     Raises
     ------
     ConfigError
         If a share is not positive, or a length not in the terms of the clock.
     """
+    if length is None:
+        return np.inf
     if isinstance(length, float):
         if not length > 0:
             raise ConfigError(f"{length} is no share of the log's length; expected one above 0")

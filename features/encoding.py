@@ -10,10 +10,10 @@ from scipy import sparse
 
 from features.arrays import Float32Array, Float64Array
 from features.block import Context, Feature
-from features.candidates import Candidates
 from features.clock import ClockKind
 from features.codes import Codes, code_columns
 from features.history import History
+from features.item_table import FittedItems
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AttributeEncoding:
     smoothing: float = 10.0
     max_columns: int = 4
 
-    def fit(self, context: Context) -> FittedAttributeEncoding:
+    def fit(self, context: Context) -> FittedItems:
         """Add up the events of the items of each value.
 
         Raises
@@ -54,7 +54,7 @@ class AttributeEncoding:
         """
         history, items = context.history, context.items
         if items is None:
-            return FittedAttributeEncoding((), np.empty((history.n_items, 0), np.float32))
+            return FittedItems((), np.empty((history.n_items, 0), np.float32))
         columns = code_columns(items, self.columns, self.max_columns)
         counts = _event_counts(history, self.windows)
         takers = _takers(history) if history.clock.kind is not ClockKind.NONE else None
@@ -65,7 +65,7 @@ class AttributeEncoding:
                 title, line = f"encoding_{name}_{kind}", meaning.format(name)
                 features.append(Feature(title, "encoding", unit, line))
                 table.append(values.of_items(by_value))
-        return FittedAttributeEncoding(
+        return FittedItems(
             tuple(features),
             np.stack(table, axis=1) if table else np.empty((history.n_items, 0), np.float32),
         )
@@ -101,18 +101,6 @@ class AttributeEncoding:
             size + self.smoothing, 1e-30
         )
         return smoothed
-
-
-@dataclass(frozen=True)
-class FittedAttributeEncoding:
-    """The block at an instant: one row per item, NaN where the attribute is unknown."""
-
-    features: tuple[Feature, ...]
-    table: Float32Array
-
-    def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
-        """See :class:`features.block.FittedBlock`."""
-        out[:] = self.table[candidates.item]
 
 
 @dataclass(frozen=True)

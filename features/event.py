@@ -13,6 +13,7 @@ from features.candidates import Candidates
 from features.clock import ClockKind
 from features.errors import ConfigError
 from features.history import History
+from features.item_table import FittedItems
 from features.kernel import kernel
 
 _MAX_PAIRED = 4  # names of which every two are compared without being asked
@@ -39,7 +40,7 @@ class ItemConversion:
     funnel: tuple[str, ...] | None = None
     smoothing: float = 10.0
 
-    def fit(self, context: Context) -> FittedItemConversion:
+    def fit(self, context: Context) -> FittedItems:
         """Count the events of each item by name.
 
         Raises
@@ -53,7 +54,7 @@ class ItemConversion:
         if unknown and names:
             raise ConfigError(f"the log has no events {unknown}; the commonest are {list(names)}")
         if len(names) < 2:
-            return FittedItemConversion((), np.empty((history.n_items, 0), np.float32))
+            return FittedItems((), np.empty((history.n_items, 0), np.float32))
         known = history.event >= 0
         cell = history.item[known].astype(np.int64) * len(names) + history.event[known]
         count = np.bincount(cell, minlength=history.n_items * len(names))
@@ -75,19 +76,7 @@ class ItemConversion:
             others = "" if among is names else f" named {among[0]!r} or {among[1]!r}"
             meaning = f"share of {name!r} among the item's events{others}, smoothed"
             features.append(Feature(title, "conversion", "share", meaning))
-        return FittedItemConversion(tuple(features), table)
-
-
-@dataclass(frozen=True)
-class FittedItemConversion:
-    """The block at an instant: one row per item, NaN for items without such events."""
-
-    features: tuple[Feature, ...]
-    table: Float32Array
-
-    def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
-        """See :class:`features.block.FittedBlock`."""
-        out[:] = self.table[candidates.item]
+        return FittedItems(tuple(features), table)
 
 
 @dataclass(frozen=True)

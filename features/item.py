@@ -7,12 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
+from features.arrays import Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
-from features.candidates import Candidates
 from features.clock import ClockKind
-from features.gather import gather
 from features.history import History
+from features.item_table import FittedItems
 from features.kernel import kernel
 
 
@@ -31,7 +30,7 @@ class ItemPopularity:
 
     windows: tuple[float, ...] = (1 / 336, 1 / 48, 1 / 12)
 
-    def fit(self, context: Context) -> FittedItemPopularity:
+    def fit(self, context: Context) -> FittedItems:
         """Aggregate the log by item."""
         history = context.history
         windows = self.windows if history.clock.is_comparable else ()
@@ -51,19 +50,7 @@ class ItemPopularity:
         features = tuple(
             Feature(f"item_{name}", "item", unit, meaning) for name, unit, meaning, _ in described
         )
-        return FittedItemPopularity(features, table)
-
-
-@dataclass(frozen=True)
-class FittedItemPopularity:
-    """The block at an instant: one row per item, NaN for items without events."""
-
-    features: tuple[Feature, ...]
-    table: Float32Array
-
-    def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
-        """See :class:`features.block.FittedBlock`."""
-        gather(self.table, candidates.item, out)
+        return FittedItems(features, table)
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # what is divided by zero is unknown

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from features.block import Block, Context, Feature, FittedBlock
-from features.custom import CustomBlock, FittedItems
+from features.custom import CustomBlock
+from features.item_table import FittedItems
 from features.stage import FeatureStage, FeatureTables, block_name
 
 _VERSION = 1  # of the files; raised when a block computes something else than before
@@ -55,7 +54,7 @@ def _fit_or_read(block: Block, context: Context, path: Path, known: str) -> Fitt
     if found is not None:
         return found
     fitted = block.fit(context)
-    if _is_table_of_items(fitted):
+    if isinstance(fitted, FittedItems) and fitted.features:
         _write(fitted, context, path, fingerprint)
     return fitted
 
@@ -63,12 +62,6 @@ def _fit_or_read(block: Block, context: Context, path: Path, known: str) -> Fitt
 def _has_fingerprint(block: Block) -> bool:
     """Whether its parameters tell what it computes: not so of code that is not ours."""
     return type(block).__module__.startswith("features.") and not isinstance(block, CustomBlock)
-
-
-def _is_table_of_items(fitted: Any) -> bool:
-    """Whether all that the block has learned is one row of features for each item."""
-    names = {field.name for field in dataclasses.fields(fitted)}
-    return names == {"features", "table"} and bool(fitted.features)
 
 
 def _read(path: Path, fingerprint: str) -> FittedItems | None:
@@ -83,7 +76,7 @@ def _read(path: Path, fingerprint: str) -> FittedItems | None:
     return FittedItems(features, np.ascontiguousarray(table))
 
 
-def _write(fitted: Any, context: Context, path: Path, fingerprint: str) -> None:
+def _write(fitted: FittedItems, context: Context, path: Path, fingerprint: str) -> None:
     names = [feature.name for feature in fitted.features]
     columns = dict(zip(names, fitted.table.T, strict=True))
     frame = pl.DataFrame({"item_id": context.history.items.values} | columns)

@@ -105,9 +105,6 @@ class Border:
                 raise ConfigError(
                     "histories have no timestamp, but the model was fitted with one; add it"
                 )
-            if self.history.clock.kind is not ClockKind.NONE:
-                known = self.history.clock.timestamps(self.history.time[:1])
-                check_same_clock(histories=events, interactions=known.to_frame())
             if "weight" not in events.columns and self.history.n_events:
                 # An event of unknown weight is a typical one: of ratings, 1 would be the worst.
                 typical = float(np.median(self.history.weight))

@@ -17,7 +17,7 @@ from features.drift import DriftReport
 from features.errors import ConfigError, NotFittedError
 from features.history import History, LogFacts
 from features.infer import infer_stage
-from features.schema import check_interactions, check_same_clock, check_same_schema
+from features.schema import check_interactions, check_same_schema
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
@@ -326,7 +326,6 @@ class TwoStageRecommender:
                 f"with {sorted(state.log.columns)}; give the same ones"
             )
         check_same_ids(new_interactions=new, interactions=state.log)
-        check_same_clock(new_interactions=new, interactions=state.log)
         log = pl.concat([state.log, new.select(state.log.columns).cast(state.log.schema)])
         tables = check_tables(log, items, users)
         state = dataclasses.replace(

@@ -65,8 +65,7 @@ class ItemKNN(Generator):
     ) -> None:
         """Compute the similarities; attributes are not used."""
         self._check()
-        half_life = np.inf if self.half_life is None else length_ticks(history, self.half_life)
-        self.half_life_ticks_: AnyArray = np.array(half_life)
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         matrix = history.matrix()
         matrix.data = np.ones_like(matrix.data)
         weighted = self._weighted(matrix.T)

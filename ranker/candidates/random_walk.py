@@ -60,8 +60,7 @@ class RandomWalk(Generator):
     ) -> None:
         """Walk from every item; attributes are not used."""
         self._check()
-        half_life = np.inf if self.half_life is None else length_ticks(history, self.half_life)
-        self.half_life_ticks_: AnyArray = np.array(half_life)
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         matrix = history.matrix()
         matrix.data = np.ones(matrix.nnz)
         of_user = np.maximum(np.diff(matrix.indptr), 1.0) ** -self.alpha

@@ -73,7 +73,6 @@ class Transitions(Generator):
     ) -> None:
         """Count transitions; attributes are not used."""
         self._check()
-        half_life = np.inf if self.half_life is None else length_ticks(history, self.half_life)
         order = np.argsort(history.item, kind="stable")
         counts = np.bincount(history.item, minlength=history.n_items)
         item, value, length = _count_transitions(
@@ -83,7 +82,7 @@ class Transitions(Generator):
             _next_instants(history),
             history.user,
             history.item,
-            decay_weights(history, half_life),
+            decay_weights(history, length_ticks(history, self.half_life)),
             self.max_lag,
             float(self.lag_decay),
             float(self.shrink),

@@ -66,8 +66,7 @@ class UserKNN(Generator):
     ) -> None:
         """Keep the users' vectors; attributes are not used."""
         self._check()
-        half_life = np.inf if self.half_life is None else length_ticks(history, self.half_life)
-        self.half_life_ticks_: AnyArray = np.array(half_life)
+        self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         vectors = self._vectors(history)
         self.indptr_: Int64Array = vectors.indptr.astype(np.int64)
         self.item_: Int32Array = vectors.indices

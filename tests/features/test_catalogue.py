@@ -77,17 +77,22 @@ def table_of(ids, key: str) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(key, ids), *odd_columns(len(ids)).values()])
 
 
-@given(data=st.data())
-@settings(max_examples=40, deadline=None)
-def test_odd_tables(data):
-    world = data.draw(worlds())
-    query = data.draw(queries(world))
-    context = Context(
+def context_of(world):
+    """A history with tables of all kinds of columns, and sources."""
+    return Context(
         world.history,
         items=table_of(world.items, "item_id"),
         users=table_of(world.users, "user_id"),
         sources=sources_for(len(world.items)),
     )
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_odd_tables(data):
+    world = data.draw(worlds())
+    query = data.draw(queries(world))
+    context = context_of(world)
     tables = FeatureStage(blocks=all_blocks()).fit(context)
     table = tables.transform(query.history, query.candidates)
     assert table.shape == (query.candidates.n_rows, len(tables.names))
@@ -106,12 +111,7 @@ def test_odd_tables(data):
 def test_the_order_of_rows_is_no_matter(data):
     world = data.draw(worlds())
     query = data.draw(queries(world))
-    context = Context(
-        world.history,
-        items=table_of(world.items, "item_id"),
-        users=table_of(world.users, "user_id"),
-        sources=sources_for(len(world.items)),
-    )
+    context = context_of(world)
     stage = FeatureStage(blocks=all_blocks())
     shuffled = data.draw(st.permutations(world.log.events))
     again = History.build(
