@@ -174,6 +174,16 @@ class Clock:
             )
         return ticks
 
+    def whole(self, ticks: int) -> int:
+        """A length of time to the nearest week, or day, or step of the clock; at least one step.
+
+        On an absolute clock life has a daily and a weekly round; instants that are whole weeks
+        apart stand at the same place of both.
+        """
+        sizes = (7 * _DAY, _DAY) if self.kind is ClockKind.ABSOLUTE else ()
+        size = next((size for size in sizes if ticks >= size), self.step)
+        return max(self.step, round(ticks / size) * size)
+
     def spell(self, ticks: int) -> str:
         """A length of time for people: ``"27.9 days"``, ``"5.0 hours"``, ``"400 positions"``."""
         if self.kind is not ClockKind.ABSOLUTE:

@@ -17,6 +17,10 @@ from features.history import LogFacts
 # dense the log is, about a month of a year's purchases.
 _DEFAULT_SHARE = 1 / 12
 
+# An open number of windows is three, or more while these have fewer users with labels than a
+# ranker needs to tell features apart.
+_FEWEST_WINDOWS, _MOST_WINDOWS, _ENOUGH_USERS = 3, 12, 1_000
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -67,15 +71,17 @@ class LabelWindows:
     ----------
     length : str or int, optional
         ``"28d"`` on an absolute clock, a whole number on an integer one. Default: the time that
-        the latest twelfth of the events took.
-    n_windows : int
-        How many windows, one before the other.
+        the latest twelfth of the events took; from a day on in whole days and from a week on in
+        whole weeks, so that all snapshots stand at the hour and the weekday of serving.
+    n_windows : int, optional
+        How many windows, one before the other. Default: three, and up to twelve where these have
+        labels of fewer than a thousand users.
     gap : str or int, optional
         Time between what is known and the labels, as long as serving lags behind. Default: none.
     """
 
     length: str | int | None = None
-    n_windows: int = 3
+    n_windows: int | None = None
     gap: str | int | None = None
 
     def folds(
@@ -92,13 +98,17 @@ class LabelWindows:
         gap = 0 if self.gap is None else facts.clock.duration(self.gap)
         times = pl.Series(facts.clock.ticks(interactions["timestamp"]))
         end = int(times.max()) + facts.clock.step  # type: ignore[arg-type]  # ticks are int64
-        folds = []
-        for window in range(self.n_windows):
+        folds: list[Fold] = []
+        n_users = 0
+        for window in range(self.n_windows or _MOST_WINDOWS):
+            if self.n_windows is None and window >= _FEWEST_WINDOWS and n_users >= _ENOUGH_USERS:
+                break
             start = end - (window + 1) * length
             labels = interactions.filter((times >= start) & (times < start + length))
             is_known = (times < start - gap).to_numpy()
             if labels.height and is_known.any():
                 folds.append(Fold(interactions, is_known, _pairs(labels), start - gap))
+                n_users += labels["user_id"].n_unique()
         return folds
 
     def ticks(self, interactions: pl.DataFrame, facts: LogFacts) -> int:
@@ -112,13 +122,13 @@ class LabelWindows:
             return facts.clock.duration(self.length)
         times = np.sort(facts.clock.ticks(interactions["timestamp"]))
         first_late = times[int(len(times) * (1 - _DEFAULT_SHARE))]
-        step = facts.clock.step
-        return max(step, int(times[-1] + step - first_late) // step * step)
+        return facts.clock.whole(int(times[-1] + facts.clock.step - first_late))
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
         """One line for people."""
         length = facts.clock.spell(self.ticks(interactions, facts))
-        return f"{self.n_windows} label windows of {length} at the end of the log"
+        n_windows = len(self.folds(interactions, facts, random_state=0))
+        return f"{n_windows} label windows of {length} at the end of the log"
 
 
 @dataclass(frozen=True)

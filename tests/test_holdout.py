@@ -105,7 +105,7 @@ def test_windows_know_nothing_at_or_after_their_instant(clock, holdout):
     ticks = pl.Series("tick", facts.clock.ticks(events["timestamp"]))
     end = ticks.max() + facts.clock.step
     folds = folds_of(holdout, make_log(clock))
-    assert len(folds) == holdout.n_windows
+    assert len(folds) == holdout.n_windows or (holdout.n_windows is None and len(folds) >= 3)
     for window, fold in enumerate(folds):
         start = end - (window + 1) * length
         assert fold.as_of == start - gap
@@ -159,17 +159,38 @@ def test_events_all_at_one_instant_leave_no_window():
     assert folds_of(LabelWindows(), log) == []
 
 
-def test_an_open_length_is_the_time_of_the_latest_twelfth():
+@pytest.mark.parametrize(
+    ("minutes", "length"),
+    [
+        (1, "1.7 hours"),
+        (13, "21.5 hours"),
+        (20, "1.0 days"),
+        (60, "4.0 days"),
+        (120, "7.0 days"),
+    ],
+)
+def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks(minutes, length):
     log = pl.DataFrame(
         {
             "user_id": [i % 7 for i in range(1200)],
             "item_id": range(1200),
-            "timestamp": [START + timedelta(hours=i) for i in range(1200)],
+            "timestamp": [START + timedelta(minutes=minutes * i) for i in range(1200)],
         }
     )
-    folds = folds_of(LabelWindows(), log)
-    # 99 hours and the smallest step, so that the hundred latest of 1,200 are in the first window.
-    assert [fold.labels.height for fold in folds] == [100, 99, 99]
+    events = check_interactions(log)
+    line = LabelWindows().describe(LogFacts.of(events), events)
+    assert f"label windows of {length}" in line
+
+
+@pytest.mark.parametrize(("n_users", "expected"), [(40, 12), (150, 7), (334, 3), (600, 3)])
+def test_there_are_more_windows_where_they_have_few_users(n_users, expected):
+    log = pl.DataFrame(
+        {"user_id": user, "item_id": day, "timestamp": START + timedelta(days=day)}
+        for day in range(30)
+        for user in range(n_users)
+    )
+    assert len(folds_of(LabelWindows("1d"), log)) == expected
+    assert len(folds_of(LabelWindows("1d", 2), log)) == 2
 
 
 @pytest.mark.parametrize("clock", ["sequence", "none"])
