@@ -66,6 +66,8 @@ class FeatureStage:
         interactions: pl.DataFrame | pl.LazyFrame,
         items: pl.DataFrame | pl.LazyFrame | None = None,
         users: pl.DataFrame | pl.LazyFrame | None = None,
+        *,
+        blocks: Sequence[Block] | None = None,
     ) -> FeatureStage:
         """The blocks that suit the columns present; ``choices`` says which, and why.
 
@@ -73,6 +75,9 @@ class FeatureStage:
         ----------
         interactions, items, users : DataFrame or LazyFrame
             See :mod:`features.schema`.
+        blocks : sequence of Block, optional
+            Those that are tried, such as :func:`features.catalogue.all_blocks`. Default: those that
+            every log allows.
 
         Raises
         ------
@@ -87,6 +92,7 @@ class FeatureStage:
             LogFacts.of(log),
             items=None if items is None else check_items(items),
             users=None if users is None else check_users(users),
+            blocks=blocks,
         )
 
     @property
