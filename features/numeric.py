@@ -55,7 +55,7 @@ class NumericAttributes:
             category = next(iter(choose_columns(others, None, ITEM_CODE).columns), "")
         elif category:
             choose_columns(items, [category], ITEM_CODE)
-        within = f", within {category}" if category and choice.columns else ""
+        within = f"; compared within {category}" if category and choice.columns else ""
         return Choice(choice.columns, choice.reason + within, {"category": category or ""})
 
     def fit(self, context: Context) -> FittedNumericAttributes:
@@ -209,6 +209,7 @@ def _why_no_number(column: pl.Series) -> str:
     if n_values < 2:
         return "the same for all" if n_values else "nothing is known"
     is_name = n_values <= min(_FEW, len(known) / 2) or n_values > _DISTINCT * len(known)
+    is_name |= column.name.endswith("_id")
     return "rather names than sizes" if is_name and dtype.is_integer() else ""
 
 

@@ -120,7 +120,7 @@ def test_every_block_that_reads_attributes_names_its_columns():
         "same (the same for all)"
     )
     assert lines["SegmentShare"].endswith("; not name (values are hardly shared)")
-    assert ", within brand" in lines["NumericAttributes"]
+    assert "; compared within brand" in lines["NumericAttributes"]
 
 
 def test_later_tables_cannot_change_what_was_chosen():
