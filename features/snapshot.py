@@ -152,15 +152,22 @@ class FeatureSnapshot:
 
     def _columns(self, frame: pl.DataFrame) -> Float32Array:
         """Features of pairs, float32 [n_features, n_pairs]; NaN = unknown."""
-        columns = np.full((len(self.tables.names), frame.height), np.nan, np.float32)
+        columns = np.empty((len(self.tables.names), frame.height), np.float32)
         history = self.history.select(frame["user_id"].unique().sort())
         item, user = history.items.encode(frame["item_id"]), history.users.encode(frame["user_id"])
-        known = np.flatnonzero(item >= 0)
+        columns[:, item < 0] = np.nan
+        rows = np.flatnonzero(item >= 0)
         # Candidates lie by user and item, those of the caller as he likes.
-        pair = user[known].astype(np.int64) * history.n_items + item[known]
-        rows = known if (np.diff(pair) > 0).all() else known[np.argsort(pair, kind="stable")]
-        candidates = Candidates.from_frame(
-            frame[rows], users=history.users, items=history.items, sources=self.sources
+        pair = user[rows].astype(np.int64) * history.n_items + item[rows]
+        if not (np.diff(pair) > 0).all():
+            rows = rows[np.argsort(pair, kind="stable")]
+        candidates = Candidates.from_rows(
+            frame.drop(_PAIR)[rows] if self.sources else pl.DataFrame(),
+            user[rows],
+            item[rows],
+            users=history.users,
+            items=history.items,
+            sources=self.sources,
         )
 
         def fill(start: int) -> None:
