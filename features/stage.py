@@ -193,27 +193,56 @@ class FeatureTables:
             One row per candidate, row-major; NaN = unknown.
         """
         table = np.full((candidates.n_rows, len(self.features)), np.nan, np.float32)
+        self.fill(history, candidates, table)
+        return table
+
+    def fill(self, history: History, candidates: Candidates, table: Float32Array) -> None:
+        """The same into a table that is there, row-major or not.
+
+        Parameters
+        ----------
+        history : History
+        candidates : Candidates
+        table : float32 array [n_rows, n_features]
+            To be written; arrives full of NaN.
+        """
         if not candidates.n_rows:
-            return table
+            return
         start = 0
         for block in self.blocks:
             stop = start + len(block.features)
             block.fill(history, candidates, table[:, start:stop])
             start = stop
         self.listwise.fill(candidates.indptr, table, table[:, start:])
-        return table
 
     def frame(self, history: History, candidates: Candidates) -> pl.DataFrame:
         """The feature table with ids: user_id, item_id, then Float32 columns; null = unknown."""
-        table = self.transform(history, candidates)
+        # A row per feature, as a frame holds them: each becomes a column in one go.
+        columns = np.full((len(self.features), candidates.n_rows), np.nan, np.float32)
+        self.fill(history, candidates, columns.T)
         return pl.DataFrame(
-            {
-                "user_id": candidates.users.decode(candidates.user),
-                "item_id": candidates.items.decode(candidates.item),
-            }
-            | {name: table[:, column] for column, name in enumerate(self.names)}
-        ).with_columns(pl.selectors.float().fill_nan(None))
+            [
+                candidates.users.decode(candidates.user).rename("user_id"),
+                candidates.items.decode(candidates.item).rename("item_id"),
+                *as_series(self.names, columns),
+            ]
+        )
 
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""
         return pl.DataFrame([vars(feature) for feature in self.features])
+
+
+def as_series(names: Sequence[str], columns: Float32Array) -> list[pl.Series]:
+    """Features as Float32 columns, null = unknown.
+
+    Parameters
+    ----------
+    names : sequence of str
+    columns : float32 array [n_features, n_rows]
+        NaN = unknown.
+    """
+    return [
+        pl.Series(name, column, nan_to_null=True)
+        for name, column in zip(names, columns, strict=True)
+    ]
