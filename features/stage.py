@@ -159,6 +159,21 @@ def block_name(block: Block) -> str:
     return str(getattr(block, "name", type(block).__name__))
 
 
+def as_series(names: Sequence[str], columns: Float32Array) -> list[pl.Series]:
+    """Features as Float32 columns, null = unknown.
+
+    Parameters
+    ----------
+    names : sequence of str
+    columns : float32 array [n_features, n_rows]
+        NaN = unknown.
+    """
+    return [
+        pl.Series(name, column, nan_to_null=True)
+        for name, column in zip(names, columns, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class FeatureTables:
     """The feature stage as of an instant."""
@@ -231,18 +246,3 @@ class FeatureTables:
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""
         return pl.DataFrame([vars(feature) for feature in self.features])
-
-
-def as_series(names: Sequence[str], columns: Float32Array) -> list[pl.Series]:
-    """Features as Float32 columns, null = unknown.
-
-    Parameters
-    ----------
-    names : sequence of str
-    columns : float32 array [n_features, n_rows]
-        NaN = unknown.
-    """
-    return [
-        pl.Series(name, column, nan_to_null=True)
-        for name, column in zip(names, columns, strict=True)
-    ]
