@@ -172,6 +172,17 @@ def test_many_columns_that_are_passed_over_are_not_all_told():
     assert line.endswith("code 8 (beyond the first 6)")
 
 
+def test_ids_of_makers_are_no_sizes():
+    maker = pl.Series([10, 10, 37, 4, 99, 5, 63, 80, 12, 41] * 30)
+    items = pl.DataFrame({"item_id": range(300)}).with_columns(
+        maker_id=maker + pl.int_range(300) // 3, grams=maker + pl.int_range(300) // 3
+    )
+    log = LOG.with_columns(item_id=pl.int_range(LOG.height))
+    stage = FeatureStage.infer(log, items, blocks=(NumericAttributes(),))
+    assert stage.blocks[0].columns == ("grams",)
+    assert "not maker_id (rather names than sizes)" in stage.choices[-1]
+
+
 @dataclasses.dataclass(frozen=True)
 class Own:
     """A block of somebody's own that reads attributes.
