@@ -33,8 +33,8 @@ class NumericAttributes:
     ----------
     columns : tuple of str, optional
         Columns of the item table: integers, floats, Decimal, Date or Datetime. Default: all such
-        columns with two values or more, but for integers that are rather names or ids: of few values
-        or hardly two alike, or in a column whose name ends in ``_id``.
+        columns with two values or more, but for integers that are rather names or ids: of few
+        values, with hardly two alike, or in a column whose name ends in ``_id``.
     category : str, optional
         Column of the item table with text, categories or integers. Default: the first such column
         whose values most items share with others, and which is not itself compared. Empty: none.
