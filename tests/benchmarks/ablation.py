@@ -26,7 +26,7 @@ from features.catalogue import all_blocks
 from features.history import LogFacts
 from features.infer import infer_stage
 from features.schema import check_interactions, check_items
-from features.stage import FeatureStage, block_name, default_blocks
+from features.stage import block_name, default_blocks
 from ranker.defaults import choose_holdout, default_generators, depths_of, repeats_in
 from ranker.evaluation.intervals import paired_interval
 from ranker.evaluation.metrics import ndcg
@@ -78,8 +78,7 @@ def label_tables(case: Case, split: Split, seed: int, max_groups: int, n_users: 
     folds = choose_holdout(facts, None, None, None).folds(log, facts, random_state=seed)
     repeats = repeats_in(folds)
     specs = default_generators(facts, repeats=repeats)
-    chosen = {block_name(block): block for block in infer_stage(log, facts, items=items).blocks}
-    stage = FeatureStage(tuple(chosen.get(block_name(block), block) for block in all_blocks()))
+    stage = infer_stage(log, facts, items=items, blocks=all_blocks())
     shared = {"facts": facts, "generators": specs, "stage": stage, "items": items}
 
     def table(snapshot: Snapshot, labels: pl.DataFrame, n: int, thin: bool) -> LabelledTable:
