@@ -210,4 +210,8 @@ class FeatureTables:
 
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""
-        return pl.DataFrame([vars(feature) for feature in self.features])
+        columns = ("name", "family", "unit", "meaning")
+        return pl.DataFrame(
+            {column: [getattr(feature, column) for feature in self.features] for column in columns},
+            schema=dict.fromkeys(columns, pl.String),
+        )
