@@ -174,7 +174,10 @@ class Case:
 
     def name_with_time(self, item: int) -> str:
         """What one of the user's own items is called, and when he had it last."""
-        title, said = self.setting.catalogue.title(item), self.ago(item)
+        catalogue = self.setting.catalogue
+        title, said = catalogue.title(item), self.ago(item)
+        if title == catalogue.title(self.item):
+            title = f"another {title}"
         return title if said is None else f"{title}, {self.verb} {said}"
 
     @cached_property

@@ -30,7 +30,11 @@ def tell_history(case: Case, topic: Topic) -> str | None:
     if len(instants) == 1:
         return ", ".join([*parts, said] if said else parts)
     interval = (instants[-1] - instants[0]) / (len(instants) - 1) / clock.unit
-    regularly = words.every(clock, interval)
+    if len(instants) == 2:
+        apart = words.length(clock, interval)
+        regularly = None if apart is None else f"{apart} apart"
+    else:
+        regularly = words.every(clock, interval)
     if regularly is not None:
         parts += [regularly, f"last {said}"]
     if len(instants) >= _RHYTHM and _DUE[0] <= since / interval <= _DUE[1]:

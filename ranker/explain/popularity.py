@@ -16,7 +16,7 @@ _NEW = 1 / 12  # of the length of the log
 
 
 def tell_popularity(case: Case, topic: Topic) -> str | None:
-    """``number 7 among the most bought of the last 7 days``, or that it rises, is new, is kept.
+    """``the 7th most bought item of the last 7 days``, or that it rises, is new, is kept.
 
     What is told is what the strongest feature of the topic speaks of: a place in a window of time,
     a trend, the share of users, of those who came back, the age. None where that is nothing to
@@ -46,9 +46,12 @@ def _placed(case: Case, window: str) -> str | None:
     part = rank / case.setting.snapshot.history.n_items
     if not (rank <= _NAMED or part <= _LARGEST_PART):
         return None
-    place = f"number {rank:,.0f}" if rank <= _NAMED else f"in the first {_up(part)}"
     of = _window(case, window)
-    return f"{place} of the most {case.verb} items" + ("" if of is None else f" of {of}")
+    when = "" if of is None else f" of {of}"
+    if rank > _NAMED:
+        return f"among the {_up(part)} most {case.verb} items{when}"
+    place = "the most" if rank == 1 else f"the {words.ordinal(rank)} most"
+    return f"{place} {case.verb} item{when}"
 
 
 def _rising(case: Case, window: str, value: float) -> str | None:

@@ -15,6 +15,13 @@ def times(count: float) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
 
 
+def ordinal(place: float) -> str:
+    """Which place: ``1st``, ``22nd``, ``113th``."""
+    n = round(place)
+    ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{ending}"
+
+
 def length(clock: Clock, units: float) -> str | None:
     """A length of time: ``10 days``, ``1 hour``; None where it has no name.
 
