@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
-from features.arrays import Float32Array
+from features.arrays import Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
 from features.clock import ClockKind
 from features.gather import gather
 from features.history import History
+from features.kernel import kernel
 
 
 @dataclass(frozen=True)
@@ -61,35 +61,56 @@ class FittedUserActivity:
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
-        tick = history.clock.unit
-        events = pl.col("item").len()
-        items = pl.col("item").n_unique()
-        visits = pl.col("time").n_unique()
-        first, last, now = pl.col("time").min(), pl.col("time").max(), pl.col("now").first()
-        breadth = [events, items, 1 - items / events, pl.col("item_rank").mean()]
-        rhythm = [
-            visits,
-            (now - first) / tick,
-            (now - last) / tick,
-            pl.when(visits > 1).then((last - first) / tick / (visits - 1)),
-        ]
-        expressions = breadth + (rhythm if self.has_time else [])
-        frame = (
-            history.frame()
-            .lazy()
-            .select("user", "item", "time")
-            .with_columns(
-                pl.Series("now", np.repeat(history.now, history.lengths)),
-                pl.Series("item_rank", self.item_rank[history.item]),
-            )
-            .group_by("user", maintain_order=True)
-            .agg(
-                expression.cast(pl.Float32).alias(feature.name)
-                for feature, expression in zip(self.features, expressions, strict=True)
-            )
-            .collect()
-        )
         table = np.full((history.n_users, len(self.features)), np.nan, np.float32)
-        table[:, :2] = 0.0  # no events are zero events; the rest is unknown
-        table[frame["user"].to_numpy()] = frame.drop("user").to_numpy()
+        _describe_users(
+            history.n_items,
+            history.indptr,
+            history.item,
+            history.time,
+            history.now,
+            self.item_rank,
+            history.clock.unit,
+            self.has_time,
+            table,
+        )
         gather(table, candidates.user, out)
+
+
+@kernel
+def _describe_users(
+    n_items: int,
+    indptr: Int64Array,
+    item: Int32Array,
+    time: Int64Array,
+    now: Int64Array,
+    item_rank: Float32Array,
+    unit: int,
+    has_time: bool,
+    out: Float32Array,
+) -> None:
+    seen_by = np.full(n_items, -1, np.int64)
+    for user in range(len(indptr) - 1):
+        start, stop = indptr[user], indptr[user + 1]
+        # No events are zero events; the rest is unknown.
+        out[user, 0] = stop - start
+        out[user, 1] = 0
+        if start == stop:
+            continue
+        distinct, visits, rank = 0, 0, 0.0
+        for at in range(start, stop):
+            if seen_by[item[at]] != user:
+                seen_by[item[at]] = user
+                distinct += 1
+            if at == start or time[at] != time[at - 1]:
+                visits += 1
+            rank += item_rank[item[at]]
+        out[user, 1] = distinct
+        out[user, 2] = 1.0 - distinct / (stop - start)
+        out[user, 3] = rank / (stop - start)
+        if has_time:
+            first, last = time[start], time[stop - 1]
+            out[user, 4] = visits
+            out[user, 5] = (now[user] - first) / unit
+            out[user, 6] = (now[user] - last) / unit
+            if visits > 1:
+                out[user, 7] = (last - first) / unit / (visits - 1)

@@ -118,11 +118,12 @@ class Border:
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Ids in the dtypes in which they came."""
         dtypes = {"user_id": self.user_dtype, "item_id": self.item_dtype}
-        return frame.with_columns(
+        restored = [
             dtype.restore(frame[column])
             for column, dtype in dtypes.items()
-            if column in frame.columns
-        )
+            if column in frame.columns and frame.schema[column] != dtype.dtype
+        ]
+        return frame.with_columns(restored) if restored else frame
 
 
 def check_same_ids(**frames: pl.DataFrame) -> None:

@@ -35,8 +35,8 @@ def tell_history(case: Case, topic: Topic) -> str | None:
         regularly = None if apart is None else f"{apart} apart"
     else:
         regularly = words.every(clock, interval)
-    if regularly is not None:
-        parts += [regularly, f"last {said}"]
+    parts += [regularly] if regularly else []
+    parts += [f"last {said}"] if said else []
     if len(instants) >= _RHYTHM and _DUE[0] <= since / interval <= _DUE[1]:
         parts.append("so due about now")
     return ", ".join(parts)
