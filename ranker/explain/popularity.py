@@ -61,10 +61,10 @@ def _rising(case: Case, window: str, value: float) -> str | None:
         if feature.name.startswith("item_rank_") and feature.family == "item"
     ]
     longer = labels[labels.index(window) + 1]
-    short, long = _window(case, window), _window(case, longer) or "all the time"
+    short, long = _window(case, window), _window(case, longer) or "the whole log"
     if short is None:
         return None
-    return f"rising: {value:.1f} times as much {case.verb} in {short} as in {long}"
+    return f"rising: its share of all events in {short} is {value:.1f} times that in {long}"
 
 
 def _new(case: Case, age: float) -> str | None:

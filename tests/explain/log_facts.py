@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,8 +41,17 @@ class LogFacts:
         if part.startswith("other items of "):
             self._check_affinity(own, item, part)
             return "affinity"
-        if match := re.fullmatch(rf"the (?:(\S+) )?most {self.verb} item of the last (.+)", part):
-            self._check_place(item, match[1] or "1st", match[2])
+        if match := re.fullmatch(
+            rf"the (?:(\S+) )?most {self.verb} item(?: of the last (.+))?", part
+        ):
+            places = self._places(item, match[2])
+            assert (match[1] or "1st") in map(words.ordinal, places), (part, places)
+            return "popularity"
+        if match := re.fullmatch(
+            rf"among the (\d+) % most {self.verb} items(?: of the last (.+))?", part
+        ):
+            parts = [math.ceil(100 * n / self.items.height) for n in self._places(item, match[2])]
+            assert int(match[1]) in parts, (part, parts)
             return "popularity"
         if match := re.fullmatch(rf"{self.verb} by {_NUMBER} % of all users", part):
             share = self.log.filter(item_id=item)["user_id"].n_unique()
@@ -53,11 +63,27 @@ class LogFacts:
         ):
             assert part == self._history(own, item), part
             return "history"
-        for kind in ("rising: ", "new: ", f"{self.verb} again by ", f"{self.verb} again about "):
-            if part.startswith(kind):
-                return kind
-        assert re.fullmatch(rf"number {_NUMBER} by \w+|among the \d+ % most .+", part), part
-        return "place"
+        times = self.log.filter(item_id=item).group_by("user_id").agg(
+            n=pl.col("timestamp").n_unique(),
+            mean=(pl.col("timestamp").max() - pl.col("timestamp").min()).dt.total_microseconds()
+            / (pl.col("timestamp").n_unique() - 1),
+            first=pl.col("timestamp").min(),
+        )
+        back = times.filter(pl.col("n") > 1)
+        if part.startswith("rising: "):
+            self._check_trend(item, part)
+        elif part.startswith("new: "):
+            since = words.ago(_CLOCK, self._days(times["first"].min()))
+            assert part == f"new: first {self.verb} {since}"
+        elif part.startswith(f"{self.verb} again by "):
+            share = words.percent(back.height / times.height)
+            assert part == f"{self.verb} again by {share} of those who have {self.verb} it"
+        elif part.startswith(f"{self.verb} again about "):
+            rhythm = words.every(_CLOCK, back["mean"].median() / _DAY)
+            assert part == f"{self.verb} again {rhythm} by the typical user"
+        else:
+            assert re.fullmatch(rf"number {_NUMBER} by \w+", part), part
+        return " ".join(part.split()[:2])
 
     def _history(self, own: pl.DataFrame, item: object) -> str:
         times = own.filter(item_id=item)["timestamp"].unique().sort()
@@ -122,20 +148,39 @@ class LogFacts:
                 found.append((words.times(events.height), words.ago(_CLOCK, since)))
         assert (match[2], match[4]) in found, (part, found)
 
-    def _check_place(self, item: object, place: str, window: str) -> None:
-        span = self.log["timestamp"].max() - self.log["timestamp"].min()
-        span_days = span.total_seconds() / 86_400
-        possible = []
-        for share in (336, 48, 12):
-            if words.length(_CLOCK, span_days / share) != window:
-                continue
-            counts = (
-                self.log.filter(pl.col("timestamp") >= self.as_of - span / share)["item_id"]
-                .value_counts()
-            )
+    def _places(self, item: object, window: str | None) -> list[int]:
+        """Places of the item in all windows that are called so, of ties the best."""
+        places = []
+        for events in self._windows(window):
+            counts = events["item_id"].value_counts()
             own = counts.filter(item_id=item)["count"].item()
-            possible.append(words.ordinal(1 + counts.filter(pl.col("count") > own).height))
-        assert place in possible, (place, window, possible)
+            places.append(1 + counts.filter(pl.col("count") > own).height)
+        return places
+
+    def _check_trend(self, item: object, part: str) -> None:
+        match = re.fullmatch(
+            r"rising: its share of all events in the last (.+) is (.+) times that in "
+            r"(?:the last (.+)|the whole log)",
+            part,
+        )
+        assert match, part
+        ratios = [
+            f"{(short['item_id'] == item).mean() / (long['item_id'] == item).mean():.1f}"
+            for short in self._windows(match[1])
+            for long in self._windows(match[3])
+        ]
+        assert match[2] in ratios, (part, ratios)
+
+    def _windows(self, said: str | None) -> list[pl.DataFrame]:
+        if said is None:
+            return [self.log]
+        span = self.log["timestamp"].max() - self.log["timestamp"].min()
+        days = span.total_seconds() / 86_400
+        return [
+            self.log.filter(pl.col("timestamp") >= self.as_of - span / share)
+            for share in (336, 48, 12)
+            if words.length(_CLOCK, days / share) == said
+        ]
 
     def _days(self, time: datetime) -> float:
         return (self.as_of - time).total_seconds() / 86_400
