@@ -113,7 +113,7 @@ class Border:
         if user_ids is None:
             return self.history
         asked = self.user_dtype.canonical(as_ids(user_ids, "user_ids"), "user_id")
-        return self.history.select(asked.unique(maintain_order=True))
+        return self.history.select(asked.unique(maintain_order=True) if len(asked) > 1 else asked)
 
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Ids in the dtypes in which they came."""

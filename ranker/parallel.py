@@ -34,7 +34,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
 
 
 @lru_cache(maxsize=1)
-def _libraries(n_modules: int) -> ThreadpoolController:
+def _libraries(_: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 

@@ -40,7 +40,7 @@ from ranker.explain.asked import asked_pairs
 from ranker.explain.explainer import Explainer
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
-from ranker.id_dtype import IdDtype, as_ids
+from ranker.id_dtype import IdDtype
 from ranker.model_files import State
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files

@@ -107,7 +107,7 @@ class ALS(VectorGenerator):
         return np.asarray(vectors, np.float32).reshape(history.n_users, self.factors)
 
     def _solver(self) -> AlternatingLeastSquares:
-        """A model that solves for users; it keeps the items' Gram matrix from one call to the next."""
+        """Solves for users; keeps the items' Gram matrix from one call to the next."""
         solver = getattr(self, "_solver_of_users", None)
         if solver is None or solver.item_factors is not self.vectors_:
             solver = AlternatingLeastSquares(

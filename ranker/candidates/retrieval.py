@@ -149,7 +149,9 @@ def _score_again(
             score = np.float32(even + odd)
             # They come in order but for the rounding: an item hardly ever moves far.
             hole = size
-            while hole > 0 and is_worse(scores[hole - 1], items[hole - 1], score, row):
+            while hole > 0 and is_worse(
+                float(scores[hole - 1]), items[hole - 1], float(score), row
+            ):
                 scores[hole], items[hole] = scores[hole - 1], items[hole - 1]
                 hole -= 1
             scores[hole], items[hole] = score, row

@@ -24,9 +24,7 @@ def tell_affinity(case: Case, topic: Topic) -> str | None:
     own, clock = case.own, case.setting.clock
     is_other = own.item != case.item
     of_item = codes.code[codes.indptr[case.item] : codes.indptr[case.item + 1]]
-    shared = [
-        is_other & _has(codes.indptr, codes.code, own.item, int(code)) for code in of_item
-    ]
+    shared = [is_other & _has(codes.indptr, codes.code, own.item, int(code)) for code in of_item]
     counts = [int(one.sum()) for one in shared]
     if not any(counts):
         return None

@@ -164,7 +164,11 @@ class Case:
             return None
         setting = self.setting
         feature = setting.features[topic.columns[self.effects[topic.columns].argmax()]]
-        return setting.features[setting.column[str(feature.about)]] if feature.family == "list" else feature
+        return (
+            setting.features[setting.column[str(feature.about)]]
+            if feature.family == "list"
+            else feature
+        )
 
     def ago(self, item: int) -> str | None:
         """How long ago the user had an item last, in words."""
@@ -184,5 +188,6 @@ class Case:
     def latest(self) -> Int32Array:
         """The user's latest items but this one, distinct, the latest first."""
         items = pl.Series(self.own.item[-self.setting.n_latest :][::-1])
-        distinct = items.unique(maintain_order=True).to_numpy()
-        return distinct[distinct != self.item]
+        distinct: Int32Array = items.unique(maintain_order=True).to_numpy()
+        others: Int32Array = distinct[distinct != self.item]
+        return others

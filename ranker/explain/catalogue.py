@@ -33,14 +33,16 @@ class Catalogue:
         rows = names.join(table, on="item_id", how="left", maintain_order="left")
         if "title" not in table.columns:
             return cls(names["name"], rows)
-        return cls(rows.select(pl.coalesce(pl.col("title").cast(pl.String), "name")).to_series(), rows)
+        return cls(
+            rows.select(pl.coalesce(pl.col("title").cast(pl.String), "name")).to_series(), rows
+        )
 
     def title(self, item: int) -> str:
         """What to call an item."""
         return str(self.titles[item])
 
     def values(self, item: int, column: str) -> list[str]:
-        """The item's values of an attribute, ascending, as :class:`features.codes.Codes` has them."""
+        """The item's values of an attribute, ascending, as in :class:`features.codes.Codes`."""
         if self.table is None:
             return []
         column_of_one = self.table[column][item : item + 1]

@@ -117,8 +117,10 @@ class Explainer:
         features = self.setting.snapshot.features(history, candidates)
         rows = _rows_of(candidates, user, item)
         is_silent = rows < 0
-        rank = np.where(is_silent[:, None], 0, candidates.rank[rows]) if len(features) else (
-            np.zeros((len(rows), len(candidates.sources)), np.int32)
+        rank = (
+            np.where(is_silent[:, None], 0, candidates.rank[rows])
+            if len(features)
+            else (np.zeros((len(rows), len(candidates.sources)), np.int32))
         )
         table = np.empty((len(rows), features.shape[1]), np.float32)
         table[~is_silent] = features[rows[~is_silent]]
@@ -137,7 +139,7 @@ class Explainer:
                 *(self.model, candidates, features),
                 *(user[is_scored], contributions[is_scored, :-1]),
             )
-        credits = self.setting.topics.credits(moved, rank)
+        credit = self.setting.topics.credit(moved, rank)
         sources = candidates.sources
         reasons = []
         for at in range(len(rows)):
@@ -150,7 +152,7 @@ class Explainer:
                 moved[at] if is_scored[at] else None,
                 verb,
             )
-            reasons.append(reason(case, credits[at] if is_scored[at] else None))
+            reasons.append(reason(case, credit[at] if is_scored[at] else None))
         best = np.where(rank > 0, rank, np.iinfo(np.int32).max).argmin(axis=1)
         best_rank = np.take_along_axis(rank, best[:, None], axis=1)[:, 0]
         names = pl.Series(sources, dtype=pl.String).gather(best)
@@ -160,7 +162,9 @@ class Explainer:
                 "user_id": history.users.decode(user),
                 "item_id": history.items.decode(item),
                 "score": pl.Series(score, nan_to_null=True),
-                "source": names.zip_with(pl.Series(best_rank > 0), pl.Series([None], dtype=pl.String)),
+                "source": names.zip_with(
+                    pl.Series(best_rank > 0), pl.Series([None], dtype=pl.String)
+                ),
                 "rank": pl.Series(best_rank, dtype=pl.Int64).replace(0, None),
                 "n_sources": (rank > 0).sum(axis=1, dtype=np.int32),
             }
@@ -216,12 +220,10 @@ def _moved(
     moved = contributions.copy()
     users = np.unique(user)
     spread = [
-        np.unique(np.linspace(first, end - 1, _COMPARED).astype(np.int64)) if end > first else []
-        for first, end in zip(
-            candidates.indptr[users], candidates.indptr[users + 1], strict=True
-        )
+        np.unique(np.linspace(first, end - 1, _COMPARED if end > first else 0).astype(np.int64))
+        for first, end in zip(candidates.indptr[users], candidates.indptr[users + 1], strict=True)
     ]
-    flat = np.concatenate([np.asarray(rows, np.int64) for rows in spread])
+    flat = np.concatenate(spread)
     compared = model.contributions(features[flat])[:, :-1]
     start = 0
     for one, rows in zip(users, spread, strict=True):

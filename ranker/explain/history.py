@@ -15,7 +15,7 @@ _DUE = (0.8, 1.5)
 _RHYTHM = 3
 
 
-def tell_history(case: Case, topic: Topic) -> str | None:
+def tell_history(case: Case, _: Topic) -> str | None:
     """``bought 9 times, about every 24 days, last 10 days ago``; None where it was never taken."""
     own, clock = case.own, case.setting.clock
     is_this = own.item == case.item

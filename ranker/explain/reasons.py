@@ -30,13 +30,13 @@ SILENT = "no source proposes it"
 """The reason of an item that is not among the candidates."""
 
 
-def reason(case: Case, credits: Float64Array | None) -> str:
+def reason(case: Case, of_topics: Float64Array | None) -> str:
     """The sentence.
 
     Parameters
     ----------
     case : Case
-    credits : float64 array [n_topics] or None
+    of_topics : float64 array [n_topics] or None
         How much each topic moved the score, against the user's other candidates; None where the
         trees did not order the list.
     """
@@ -44,7 +44,7 @@ def reason(case: Case, credits: Float64Array | None) -> str:
         return SILENT
     told: list[str] = []
     first = 0.0
-    for credit, topic in _in_order(case, credits):
+    for credit, topic in _in_order(case, of_topics):
         if told and credit < _MINOR * first:
             break
         said = _RENDERERS.get(topic.kind, tell_described)(case, topic)
@@ -62,16 +62,16 @@ def best_source(case: Case) -> str:
     return f"number {case.rank[source]:,} by {source}"
 
 
-def _in_order(case: Case, credits: Float64Array | None) -> list[tuple[float, Topic]]:
+def _in_order(case: Case, of_topics: Float64Array | None) -> list[tuple[float, Topic]]:
     """The leading topic of each kind, those first that moved the score up most; no others."""
     topics = case.setting.topics.topics
-    if credits is None:
+    if of_topics is None:
         order = {kind: place for place, kind in enumerate(_RENDERERS)}
         proposing = [topic for topic in topics if topic.kind in order]
         return [(1.0, topic) for topic in sorted(proposing, key=lambda one: order[one.kind])]
     kinds: dict[str, float] = {}
     leading: dict[str, tuple[float, Topic]] = {}
-    for credit, topic in zip(credits.tolist(), topics, strict=True):
+    for credit, topic in zip(of_topics.tolist(), topics, strict=True):
         kinds[topic.kind] = kinds.get(topic.kind, 0.0) + credit
         if topic.kind not in leading or credit > leading[topic.kind][0]:
             leading[topic.kind] = credit, topic

@@ -84,7 +84,7 @@ class Topics:
             np.array([places[_subject(kind, name)] for name, kind in kinds.items()], np.int64),
         )
 
-    def credits(self, effects: Float64Array, rank: Int32Array) -> Float64Array:
+    def credit(self, effects: Float64Array, rank: Int32Array) -> Float64Array:
         """How much each topic moved each score, float64 [n_rows, n_topics].
 
         Parameters
@@ -93,15 +93,13 @@ class Topics:
         rank : int32 array [n_rows, n_sources]
             0 = not proposed.
         """
-        credits = np.stack(
-            [effects[:, topic.columns].sum(axis=1) for topic in self.topics], axis=1
-        )
+        credit = np.stack([effects[:, topic.columns].sum(axis=1) for topic in self.topics], axis=1)
         fusion = np.where(rank > 0, 1.0 / (_CONSTANT + rank), 0.0)
         shares = fusion / np.maximum(fusion.sum(axis=1, keepdims=True), 1e-30)
         together = effects[:, self.joint].sum(axis=1)
         for source, topic in enumerate(self.of_source):
-            credits[:, topic] += shares[:, source] * together
-        return credits
+            credit[:, topic] += shares[:, source] * together
+        return credit
 
 
 def _kind(generator: Generator) -> str:

@@ -51,7 +51,11 @@ def ago(clock: Clock, units: float) -> str | None:
 def every(clock: Clock, units: float) -> str | None:
     """How regularly: ``about every 9 days``, ``about every day``; None where it has no name."""
     said = length(clock, units)
-    return None if said is None or said.startswith("under") else f"about every {said.removeprefix('1 ')}"
+    return (
+        None
+        if said is None or said.startswith("under")
+        else f"about every {said.removeprefix('1 ')}"
+    )
 
 
 def percent(share: float) -> str:

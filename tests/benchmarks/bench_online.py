@@ -37,7 +37,9 @@ _DEPTHS = {
 
 def main() -> None:
     """Fit, or take up a saved model, then serve users one at a time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="folder: kept there, and taken up again")
     parser.add_argument("--graph", action="store_true", help="ALS searches by a graph (extra ann)")
     parser.add_argument("--users", type=int, default=500)
@@ -56,7 +58,8 @@ def main() -> None:
     report: dict[str, Any] = {"n_candidates": n_candidates}
     for name, call in calls.items():
         report[name] = _quantiles(_times(call, users))
-        print(f"{name:<10} median {report[name]['median']:6.2f} ms   p99 {report[name]['p99']:6.2f} ms")
+        median, p99 = report[name]["median"], report[name]["p99"]
+        print(f"{name:<10} median {median:6.2f} ms   p99 {p99:6.2f} ms")
     report["stages"] = _stages(recommender, users)
     total = sum(report["stages"].values())
     print("\nmean ms of a recommend, by stage (measuring takes a little itself)")

@@ -63,11 +63,15 @@ class LogFacts:
         ):
             assert part == self._history(own, item), part
             return "history"
-        times = self.log.filter(item_id=item).group_by("user_id").agg(
-            n=pl.col("timestamp").n_unique(),
-            mean=(pl.col("timestamp").max() - pl.col("timestamp").min()).dt.total_microseconds()
-            / (pl.col("timestamp").n_unique() - 1),
-            first=pl.col("timestamp").min(),
+        times = (
+            self.log.filter(item_id=item)
+            .group_by("user_id")
+            .agg(
+                n=pl.col("timestamp").n_unique(),
+                mean=(pl.col("timestamp").max() - pl.col("timestamp").min()).dt.total_microseconds()
+                / (pl.col("timestamp").n_unique() - 1),
+                first=pl.col("timestamp").min(),
+            )
         )
         back = times.filter(pl.col("n") > 1)
         if part.startswith("rising: "):
@@ -106,17 +110,19 @@ class LogFacts:
         if not counts:
             return
         asked, both = (int(n.replace(",", "")) for n in re.findall(r"\b[\d,]*\d\b", counts)[:2])
-        takers = [
-            set(self.log.filter(item_id=one)["user_id"]) for one in (*partners, item)
-        ]
-        assert any((len(some), len(some & takers[-1])) == (asked, both) for some in takers[:-1]), part
+        takers = [set(self.log.filter(item_id=one)["user_id"]) for one in (*partners, item)]
+        assert any((len(some), len(some & takers[-1])) == (asked, both) for some in takers[:-1]), (
+            part
+        )
 
     def _partner(self, own: pl.DataFrame, item: object, said: str) -> list[object]:
         """The user's own items that are called so and were taken then: at least one."""
         title, _, when = said.rpartition(f", {self.verb} ")
         names = self.items.filter(pl.col("title") == title.removeprefix("another "))["item_id"]
-        last = own.group_by("item_id").agg(pl.col("timestamp").max()).filter(
-            pl.col("item_id").is_in(names.implode()) & (pl.col("item_id") != item)
+        last = (
+            own.group_by("item_id")
+            .agg(pl.col("timestamp").max())
+            .filter(pl.col("item_id").is_in(names.implode()) & (pl.col("item_id") != item))
         )
         partners = [
             one for one, time in last.iter_rows() if words.ago(_CLOCK, self._days(time)) == when

@@ -1,4 +1,4 @@
-"""Explanations: contributions, whom and what they can be asked about, and how partners are found."""
+"""Explanations: what adds up to what, who can be asked about, and how partners are found."""
 
 from __future__ import annotations
 
@@ -25,17 +25,15 @@ EFFECTS = pl.sum_horizontal(pl.selectors.ends_with("_effect"))
 
 def luck(history: pl.LazyFrame, as_of: object) -> pl.DataFrame:
     """A feature of pairs whose name is no family of ours."""
-    return (
-        history.group_by("user_id", "item_id")
-        .agg((pl.len() * 7 % 5).alias("number"))
-        .collect()
-    )
+    return history.group_by("user_id", "item_id").agg((pl.len() * 7 % 5).alias("number")).collect()
 
 
 @pytest.fixture(scope="module")
 def fitted() -> ranker.TwoStageRecommender:
     stage = FeatureStage((*default_blocks(), CustomBlock("luck", ("user_id", "item_id"), luck)))
-    return everything(features=stage, reranker=LambdaRank(n_trees=60, patience=60, min_rows_in_leaf=5))
+    return everything(
+        features=stage, reranker=LambdaRank(n_trees=60, patience=60, min_rows_in_leaf=5)
+    )
 
 
 @given(users=st.lists(st.sampled_from(range(45)), min_size=1, max_size=6), k=st.integers(1, 30))
@@ -60,7 +58,8 @@ def test_families_add_up_to_the_scores_of_the_lists(fitted, users, k):
 def test_sums_by_family_leave_nothing_out(seed, n_features, n_rows):
     rng = np.random.default_rng(seed)
     features = [
-        Feature(f"f{n}", str(rng.choice(["a", "b", "list", "base"])), "score", "") for n in range(n_features)
+        Feature(f"f{n}", str(rng.choice(["a", "b", "list", "base"])), "score", "")
+        for n in range(n_features)
     ]
     contributions = rng.normal(size=(n_rows, n_features + 1))
     families = by_family(features, contributions)
@@ -74,8 +73,8 @@ def test_credits_of_topics_cover_every_column(fitted):
     effects = np.random.default_rng(0).normal(size=(20, len(snapshot.tables.features)))
     rank = np.random.default_rng(1).integers(0, 3, (20, len(snapshot.generators))).astype(np.int32)
     rank[:, 0] = 1
-    credits = topics.credits(effects, rank)
-    np.testing.assert_allclose(credits.sum(axis=1), effects.sum(axis=1), atol=1e-9)
+    credit = topics.credit(effects, rank)
+    np.testing.assert_allclose(credit.sum(axis=1), effects.sum(axis=1), atol=1e-9)
     kinds = {topic.kind for topic in topics.topics}
     assert {"history", "similarity", "taste", "popularity", "affinity", "luck"} <= kinds
     assert "list" not in kinds, "compared features count for what they compare"
@@ -93,7 +92,8 @@ def test_the_partner_is_the_most_similar_of_the_latest_items_and_the_counts_are_
         matrix = snapshot.generators[part.rpartition(" (by ")[2].rstrip(")")].similarity
         own = LOG.filter(pl.col("user_id") == user, pl.col("item_id") != item)
         mine, this = (
-            snapshot.history.items.encode(ids) for ids in (own["item_id"].unique(), pl.Series([item]))
+            snapshot.history.items.encode(ids)
+            for ids in (own["item_id"].unique(), pl.Series([item]))
         )
         similar = matrix[mine, this[0]].toarray().ravel()
         partner = snapshot.history.items.encode(pl.Series([titles.get(title, title)]))[0]

@@ -19,8 +19,18 @@ def test_times(count, said):
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st")]
-    + [(101, "101st"), (111, "111th"), (1013, "1,013th")],
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (11, "11th"),
+        (12, "12th"),
+        (21, "21st"),
+        (101, "101st"),
+        (111, "111th"),
+        (1013, "1,013th"),
+    ],
 )
 def test_ordinal(place, said):
     assert words.ordinal(place) == said
@@ -28,8 +38,15 @@ def test_ordinal(place, said):
 
 @pytest.mark.parametrize(
     ("days", "said"),
-    [(0.01, "under an hour"), (0.3, "7 hours"), (1.0, "1 day"), (9.6, "10 days")]
-    + [(89.4, "89 days"), (100.0, "3 months"), (800.0, "2 years")],
+    [
+        (0.01, "under an hour"),
+        (0.3, "7 hours"),
+        (1.0, "1 day"),
+        (9.6, "10 days"),
+        (89.4, "89 days"),
+        (100.0, "3 months"),
+        (800.0, "2 years"),
+    ],
 )
 def test_lengths_of_time(days, said):
     assert words.length(DAYS, days) == said
