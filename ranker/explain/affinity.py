@@ -30,10 +30,10 @@ def tell_affinity(case: Case, topic: Topic) -> str | None:
         return None
     best = int(np.argmax(counts))
     value = case.setting.catalogue.values(case.item, column)[best]
-    label = column.replace("_", " ")
+    label = "called" if column == "title" else f"of {column.replace('_', ' ')}"
     said = words.ago(clock, (own.now - own.time[shared[best]].max()) / clock.unit)
     last = "" if said is None else f", last {said}"
-    return f"other items of {label} {value} {case.verb} {words.times(counts[best])}{last}"
+    return f"other items {label} {value} {case.verb} {words.times(counts[best])}{last}"
 
 
 @kernel

@@ -10,7 +10,7 @@ from ranker.explain.topics import Topic
 
 
 def tell_taste(case: Case, topic: Topic) -> str | None:
-    """``close to X, bought 3 days ago (number 3 by als)``; None where no own item is near.
+    """``matches the taste for X, bought 3 days ago (number 3 by als)``; None where none is near.
 
     X is the one of the user's latest items whose vector has the largest cosine with the item's.
     """
@@ -25,4 +25,4 @@ def tell_taste(case: Case, topic: Topic) -> str | None:
     if not cosine[best] > 0:
         return None
     said = tell_source(case, topic) or f"by {topic.about}"
-    return f"close to {case.name_with_time(int(case.latest[best]))} ({said})"
+    return f"matches the taste for {case.name_with_time(int(case.latest[best]))} ({said})"

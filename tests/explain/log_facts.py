@@ -14,6 +14,7 @@ from ranker.explain import words
 
 _DAY = 24 * 3600 * 10**6
 _CLOCK = Clock(ClockKind.ABSOLUTE)
+_LABELS = {"title": "called"}
 _NUMBER = r"([\d,]+(?:\.\d+)?)"
 
 
@@ -35,10 +36,12 @@ class LogFacts:
         if part.startswith("goes with "):
             self._check_pair(own, item, part)
             return "similarity"
-        if part.startswith("close to "):
-            self._partner(own, item, part.removeprefix("close to ").rpartition(" (")[0])
+        if part.startswith("matches the taste for "):
+            self._partner(
+                own, item, part.removeprefix("matches the taste for ").rpartition(" (")[0]
+            )
             return "taste"
-        if part.startswith("other items of "):
+        if part.startswith("other items "):
             self._check_affinity(own, item, part)
             return "affinity"
         if match := re.fullmatch(
@@ -132,13 +135,13 @@ class LogFacts:
 
     def _check_affinity(self, own: pl.DataFrame, item: object, part: str) -> None:
         match = re.fullmatch(
-            rf"other items of (.+) {self.verb} (once|twice|{_NUMBER} times), last (.+)", part
+            rf"other items (?:of )?(.+) {self.verb} (once|twice|{_NUMBER} times), last (.+)", part
         )
         assert match, part
         columns = {
             match[1][len(label) + 1 :]: column
             for column in self.items.columns
-            if match[1].startswith((label := column.replace("_", " ")) + " ")
+            if match[1].startswith((label := _LABELS.get(column, column.replace("_", " "))) + " ")
         }
         found = []
         for value, column in columns.items():

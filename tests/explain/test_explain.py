@@ -43,7 +43,9 @@ def test_families_add_up_to_the_scores_of_the_lists(fitted, users, k):
     lists, why = fitted.recommend(ids, k=k), fitted.explain(ids, k=k)
     assert_frame_equal(why.select("user_id", "item_id"), lists.select("user_id", "item_id"))
     by_trees = why.filter(pl.col("score").is_not_null())
-    assert by_trees.select((EFFECTS - pl.col("score")).abs().max()).item() < 1e-6
+    gaps = by_trees.select((EFFECTS - pl.col("score")).abs()).to_series()
+    assert (gaps < 1e-6).all()
+    assert by_trees.height or set(ids) <= {"u040", "u041", "u042", "u043", "u044"}, "strangers"
     listed = lists.join(by_trees, on=["user_id", "item_id"], suffix="_told").drop_nulls("score")
     proposed = listed.filter(pl.col("n_sources") > 0)
     np.testing.assert_array_equal(proposed["score"], proposed["score_told"])
@@ -153,7 +155,7 @@ def test_sentences_on_every_clock(clock):
 def test_ids_stand_in_for_titles():
     recommender = small().fit(LOG.drop("event"))
     reasons = recommender.explain(recommender.user_ids, k=N_ITEMS)["reason"]
-    assert reasons.str.contains(r"(goes with|close to) i\d\d\d, taken \d+").any()
+    assert reasons.str.contains(r"(goes with|matches the taste for) i\d\d\d, taken \d+").any()
 
 
 def test_questions_that_are_not_clear_are_refused(fitted):
