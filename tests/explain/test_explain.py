@@ -108,6 +108,24 @@ def test_the_partner_is_the_most_similar_of_the_latest_items_and_the_counts_are_
             assert f", {len(takers[0] & takers[1])} ha" in part
 
 
+def test_the_partner_in_taste_has_the_largest_cosine(fitted):
+    snapshot = fitted._server.snapshot
+    unit = snapshot.generators["als"].item_vectors.astype(np.float64)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-30)
+    items = dict(item_table().select("title", "item_id").iter_rows())
+    head = "matches the taste for "
+    told = fitted.explain(fitted.user_ids, k=N_ITEMS).filter(pl.col("reason").str.contains(head))
+    assert told.height > 3
+    for user, item, reason in told.select("user_id", "item_id", "reason").iter_rows():
+        title = reason.partition(head)[2].partition(", taken ")[0]
+        own = LOG.filter(pl.col("user_id") == user, pl.col("item_id") != item)["item_id"].unique()
+        asked = pl.concat([own, pl.Series([items.get(title, title), item])])
+        rows = snapshot.history.items.encode(asked)
+        cosine = unit[rows] @ unit[rows[-1]]
+        assert cosine[-2] == pytest.approx(cosine[: len(own)].max())
+        assert cosine[-2] > 0
+
+
 def test_one_user_several_and_a_frame_are_explained_alike(fitted):
     ids = ["u004", "u017", "u001"]
     together = fitted.explain(ids, k=7)
