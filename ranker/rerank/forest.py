@@ -10,6 +10,7 @@ from features.arrays import AnyArray, Float32Array, Float64Array, Int32Array, In
 from features.errors import ConfigError, ModelFormatError
 from features.kernel import kernel
 from ranker.rerank.tree_text import Tree, TreeText, UnsupportedTreesError
+from ranker.topk import top_rows
 
 # Rows abreast: their codes stay in the first-level cache, and a node costs a few vector
 # instructions. A constant, so that the loops over it become nothing but those.
@@ -162,12 +163,55 @@ class Forest:
         ConfigError
             If the number of columns is another.
         """
+        scores = np.zeros(len(features))
+        self._add(features, 0, self.n_trees, scores)
+        return scores
+
+    def predict_top(
+        self, features: Float32Array, indptr: Int64Array, *, n_trees: int, n_best: int
+    ) -> Float64Array:
+        """Raw scores of the rows of each user that the first trees find best; NaN for the others.
+
+        A cascade: those that come far behind by the first trees are spared the rest. The scores
+        are those of :meth:`predict`, but a row that all trees together would list may be missing.
+
+        Parameters
+        ----------
+        features : float32 array [n_rows, n_features]
+        indptr : int64 array [n_users + 1]
+            Where the rows of each user start.
+        n_trees, n_best : int
+            So many trees choose so many rows of each user; of equal ones the earlier.
+
+        Returns
+        -------
+        float64 array [n_rows]
+
+        Raises
+        ------
+        ConfigError
+            If ``n_trees`` or ``n_best`` is below one, or the number of columns is another.
+        """
+        for name, value in (("n_trees", n_trees), ("n_best", n_best)):
+            if value < 1:
+                raise ConfigError(f"{name}={value} leaves nothing to list; give at least 1")
+        first = min(n_trees, self.n_trees)
+        prefix = np.zeros(len(features))
+        self._add(features, 0, first, prefix)
+        place, _ = top_rows(prefix.astype(np.float32), indptr, n_best)
+        rows = (indptr[:-1, None] + place)[place >= 0]
+        best = prefix[rows]
+        self._add(features[rows], first, self.n_trees, best)
+        scores = np.full(len(features), np.nan)
+        scores[rows] = best
+        return scores
+
+    def _add(self, features: Float32Array, first: int, stop: int, scores: Float64Array) -> None:
         if features.ndim != 2 or features.shape[1] != self.n_features:
             raise ConfigError(
                 f"features of shape {features.shape} cannot be scored: the trees were grown on "
                 f"{self.n_features} columns"
             )
-        scores = np.zeros(len(features))
         _add_trees(
             np.ascontiguousarray(features, np.float32),
             self.threshold,
@@ -182,9 +226,10 @@ class Forest:
             self.first_leaf,
             self.jump,
             self.leaf_value,
+            first,
+            stop,
             scores,
         )
-        return scores
 
 
 @dataclass(frozen=True)
@@ -248,6 +293,8 @@ def _add_trees(
     first_leaf: AnyArray,
     jump: AnyArray,
     leaf_value: Float64Array,
+    first_tree: int,
+    stop_tree: int,
     scores: Float64Array,
 ) -> None:
     n_rows = len(features)
@@ -266,9 +313,9 @@ def _add_trees(
             _count_below(threshold, threshold_start[at], threshold_start[at + 1], values, leaf)
             for to in range(first, column_start[at + 1]):
                 _encode(values, leaf, missing_code[to], zero_is_missing[to], codes, to)
-        for row in range(_BLOCK):
-            total[row] = 0.0
-        for tree in range(len(node_start) - 1):
+        for row in range(size):
+            total[row] = scores[start + row]
+        for tree in range(first_tree, stop_tree):
             for row in range(_BLOCK):
                 leaf[row] = 0
             for node in range(node_start[tree], node_start[tree + 1]):
@@ -277,7 +324,7 @@ def _add_trees(
             for row in range(_BLOCK):
                 total[row] += leaf_value[first_value + leaf[row]]
         for row in range(size):
-            scores[start + row] += total[row]
+            scores[start + row] = total[row]
 
 
 @kernel

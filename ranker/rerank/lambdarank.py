@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from features.arrays import Float32Array, Float64Array
+from features.arrays import Float32Array, Float64Array, Int64Array
 from features.errors import ConfigError, ModelFormatError
 from ranker.evaluation.metrics import ndcg
 from ranker.parallel import n_cores
@@ -225,6 +225,33 @@ class FittedLambdaRank:
         with ThreadPoolExecutor(n_parts) as pool:
             parts = list(pool.map(self._forest.predict, np.array_split(features, n_parts)))
         return np.concatenate(parts).astype(np.float32)
+
+    def predict_top(
+        self, features: Float32Array, indptr: Int64Array, *, n_trees: int, n_best: int
+    ) -> Float32Array:
+        """Scores of the rows of each user that the first trees find best; NaN for the others.
+
+        Saves time where lists are much shorter than what is scored. Lists may differ from those
+        by :meth:`predict`; see :meth:`ranker.rerank.forest.Forest.predict_top`. Trees that
+        LightGBM has to score are all asked, for all rows.
+
+        Parameters
+        ----------
+        features : float32 array [n_rows, n_features]
+        indptr : int64 array [n_users + 1]
+            Where the rows of each user start.
+        n_trees, n_best : int
+            So many trees choose so many rows of each user.
+
+        Raises
+        ------
+        ConfigError
+            If ``n_trees`` or ``n_best`` is below one.
+        """
+        if self._forest is None:
+            return self.predict(features)
+        scores = self._forest.predict_top(features, indptr, n_trees=n_trees, n_best=n_best)
+        return scores.astype(np.float32)
 
     def contributions(self, features: Float32Array) -> Float64Array:
         """TreeSHAP values, float64 [n_rows, n_features + 1]; the last column is the base value.

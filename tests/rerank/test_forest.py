@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import lightgbm as lgb
 import numpy as np
@@ -180,6 +181,17 @@ def test_more_than_255_thresholds_or_leaves_take_two_bytes():
     assert_equal_scores(just, rows)
 
 
+@pytest.mark.parametrize(("n_values", "code"), [(256, np.uint8), (257, np.uint16)])
+def test_the_last_threshold_that_a_byte_can_tell(n_values, code):
+    rows = np.arange(n_values, dtype=np.float32)[:, None]
+    shape = {"num_leaves": n_values, "max_bin": 1000, "min_data_in_bin": 1}
+    text = grow(rows, np.sin(rows[:, 0] * 99), 2, **shape).model_to_string()
+    forest = Forest.read(text)
+    assert len(forest.threshold) == n_values - 1
+    assert forest.missing_code.dtype == code
+    assert_equal_scores(text, np.append(rows, ODD)[:, None])
+
+
 def test_trees_without_a_split():
     rows = np.ones((10, 2), np.float32)
     text = grow(rows, np.arange(10.0), 3).model_to_string()
@@ -292,3 +304,45 @@ def test_the_ranker_scores_by_the_forest(model, monkeypatch):
     monkeypatch.setattr(lgb.Booster, "predict", None)
     for n_threads in (0, 1, 2, 3):
         np.testing.assert_array_equal(fitted.predict(rows, n_threads=n_threads), expected)
+
+
+# ------------------------------------------------------------------- the cascade
+
+
+def test_a_cascade_has_the_exact_scores_of_the_best_by_the_first_trees(model):
+    forest = Forest.read(model)
+    rows = random_rows(np.random.default_rng(2), 1000, 5)
+    indptr = np.array([0, 0, 1, 8, 300, 300, 1000])
+    exact = forest.predict(rows)
+    prefix = lgb.Booster(model_str=model).predict(rows, raw_score=True, num_iteration=4)
+    prefix = prefix.astype(np.float32)
+    scores = forest.predict_top(rows, indptr, n_trees=4, n_best=10)
+    chosen = ~np.isnan(scores)
+    np.testing.assert_array_equal(scores[chosen], exact[chosen])
+    for start, stop in pairwise(indptr):
+        best = np.argsort(-prefix[start:stop], kind="stable")[:10]
+        np.testing.assert_array_equal(np.flatnonzero(chosen[start:stop]), np.sort(best))
+
+
+def test_a_cascade_of_everything_is_exact(model):
+    fitted = FittedLambdaRank(model, tuple(f"Column_{i}" for i in range(5)))
+    rows = random_rows(np.random.default_rng(2), 600, 5)
+    indptr = np.array([0, 200, 600])
+    exact = fitted.predict(rows)
+    for keywords in ({"n_trees": 1, "n_best": 400}, {"n_trees": 10**6, "n_best": 10**4}):
+        np.testing.assert_array_equal(fitted.predict_top(rows, indptr, **keywords), exact)
+
+
+def test_a_cascade_of_trees_that_lightgbm_scores_is_exact():
+    text = unsupported("categorical").model_to_string()
+    fitted = FittedLambdaRank(text, ("Column_0", "Column_1"))
+    rows = np.array([[2, 0.5], [1, -0.5]], np.float32)
+    np.testing.assert_array_equal(
+        fitted.predict_top(rows, np.array([0, 2]), n_trees=1, n_best=1), fitted.predict(rows)
+    )
+
+
+@pytest.mark.parametrize("keywords", [{"n_trees": 0, "n_best": 5}, {"n_trees": 5, "n_best": 0}])
+def test_a_cascade_that_lists_nothing_is_an_error(model, keywords):
+    with pytest.raises(ConfigError, match="=0 leaves nothing to list; give at least 1"):
+        Forest.read(model).predict_top(np.zeros((3, 5), np.float32), np.array([0, 3]), **keywords)
