@@ -220,7 +220,7 @@ def report(name: str, measured: dict[str, Any]) -> str:
         )
     first = measured["first_call_seconds"]
     lines.append(
-        f"  ratio {measured['ratio']:.1f}; first call {first['compiled']:.1f} s, from numba's cache "
+        f"  ratio {measured['ratio']:.1f}; first call {first['compiled']:.1f} s, from the cache "
         f"{first['from cache']:.2f} s; largest difference {measured['largest_difference']:.1e}"
     )
     cascade = measured["cascade"]
