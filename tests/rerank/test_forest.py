@@ -15,7 +15,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError, ModelFormatError
-from ranker.rerank.forest import Forest
+from ranker.rerank.forest import Forest, _rounded_down
 from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.rerank.tree_text import UnsupportedTreesError
 
@@ -118,6 +118,16 @@ def test_scores_are_those_of_lightgbm(
     odd = rng.choice(around(thresholds_of(text)), size=(300, n_features))
     event(f"{min(10, len(Forest.read(text).column) // 20)} times 20 nodes or more")
     assert_equal_scores(text, np.concatenate((rows, odd)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(threshold=st.floats(allow_nan=False), value=st.floats(allow_nan=False, width=32))
+def test_a_threshold_may_be_rounded_down(threshold, value):
+    """The largest float32 s <= t: x <= t gives x <= s, since x is a float32 and s the largest."""
+    values = np.append(around(np.array([threshold])), np.float32(value))
+    values = values[~np.isnan(values)]
+    rounded = _rounded_down(np.array([threshold]))
+    np.testing.assert_array_equal(values <= rounded, values.astype(np.float64) <= threshold)
 
 
 @pytest.mark.parametrize("decision", [0, 2, 4, 6, 8, 10])
