@@ -44,9 +44,10 @@ class Attribute:
         place = self.values.search_sorted(text)
         if place < len(self.values) and self.values[int(place)] == text:
             return int(place)
-        near = difflib.get_close_matches(text, self.values.to_list(), n=1, cutoff=0.0)
-        nearest = f"; the nearest value is {near[0]!r}" if near else "; it has no values"
-        raise ConfigError(f"{step}: no item has {value!r} in {column}{nearest}")
+        by_lower = {one.lower(): one for one in self.values}
+        near = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.0)
+        nearest = f"the nearest value is {by_lower[near[0]]!r}" if near else "it has no values"
+        raise ConfigError(f"{step}: no item has {value!r} in {column}; {nearest}")
 
 
 def attribute(context: ListContext, step: object, column: str) -> Attribute:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import BoolArray, Int32Array
+from features.clock import ClockKind
 from features.columns import check_columns
 from features.errors import ConfigError, SchemaError
 from features.history import History
@@ -50,7 +51,7 @@ class FilterAvailable(Filter):
         if self.by is not None:
             check_name(self, "by", self.by)
             columns = (*columns, self.by)
-        table = frame_of(self, "table", self.table, columns)
+        table = frame_of(self, "table", self.table, columns, ("item_id",))
         if self.by is not None and self.by not in table.columns:
             raise SchemaError("table of FilterAvailable", [f"column {self.by!r} is missing"])
         if not table.height:
@@ -124,10 +125,12 @@ class FilterAvailable(Filter):
             times = self.table[name]
             if times.dtype == pl.Null:
                 continue
-            if times.dtype.is_integer() == (clock.kind.value == "absolute"):
+            is_absolute = clock.kind is ClockKind.ABSOLUTE
+            if not (times.dtype in (pl.Date, pl.Datetime) if is_absolute else _is_int(times)):
+                expected = "Date or Datetime" if is_absolute else "integers"
                 raise SchemaError(
                     "table of FilterAvailable",
-                    [f"{name} is {times.dtype}; expected the kind of the log's timestamps"],
+                    [f"{name} is {times.dtype}; expected {expected}, as the log's timestamps"],
                 )
             if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
                 times = times.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
@@ -147,6 +150,10 @@ class BoundFilterAvailable(BoundFilter):
     def by_user(self, history: History) -> Masks:
         """What is available to each user."""
         return self.segments.masks(history)
+
+
+def _is_int(values: pl.Series) -> bool:
+    return values.dtype.is_integer()
 
 
 def _mask(rows: Int32Array, n_items: int) -> BoolArray:

@@ -14,7 +14,13 @@ from features.schema import canonical_ids
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
-def frame_of(step: object, argument: str, items: Any, columns: tuple[str, ...]) -> pl.DataFrame:
+def frame_of(
+    step: object,
+    argument: str,
+    items: Any,
+    columns: tuple[str, ...],
+    keys: tuple[str, ...] = ("item_id", "user_id"),
+) -> pl.DataFrame:
     """What a caller gave as items, as a frame with ``item_id``, and with ids as Int64 or String.
 
     Parameters
@@ -25,6 +31,8 @@ def frame_of(step: object, argument: str, items: Any, columns: tuple[str, ...]) 
         Ids, or a frame with some of ``columns``.
     columns : tuple of str
         Those of a frame that are kept.
+    keys : tuple of str
+        Those among them that hold ids, never null.
 
     Raises
     ------
@@ -40,7 +48,7 @@ def frame_of(step: object, argument: str, items: Any, columns: tuple[str, ...]) 
         raise SchemaError(where, [f"column 'item_id' is missing; there are {items.columns}"])
     problems = []
     frame: pl.DataFrame = items.select(name for name in columns if name in items.columns)
-    for key in {"item_id", "user_id"} & set(frame.columns):
+    for key in set(keys) & set(frame.columns):
         ids = frame[key]
         if not (ids.dtype.is_integer() or ids.dtype in _TEXT or ids.dtype == pl.Null):
             problems.append(f"{key} is {ids.dtype}; expected integers or text, as in the log")

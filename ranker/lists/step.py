@@ -28,6 +28,8 @@ class Step(ABC):  # noqa: B024  # the abstract methods are those of the kinds be
     def __str__(self) -> str:
         defaults = {
             field.name: field.default
+            if field.default_factory is dataclasses.MISSING
+            else field.default_factory()
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
         }
         told = []
