@@ -12,7 +12,9 @@ from scipy import stats
 from features.errors import ConfigError, SchemaError
 from ranker.lists import Cap, Epsilon, Explore, Policy, Quota, Thompson
 from ranker.lists.chance import user_hashes
+from ranker.lists.context import ListContext
 from tests.lists.cases import Case, catalogue
+from tests.logs import history_of
 
 N_USERS, K = 4_000, 4
 RATES = pl.DataFrame(
@@ -158,3 +160,25 @@ def test_mistakes_in_rates():
         many_users().lists(Policy([Explore(1, by=rule)]), K)
     with pytest.raises(ConfigError, match="the log has no events 'order', 'view'"):
         many_users().lists(Policy([Explore(1, by=Thompson(success="order", trial="view"))]), K)
+
+
+def test_rates_count_the_events_of_a_window():
+    log = pl.DataFrame(
+        {
+            "user_id": [1] * 4 + [2] * 300 + [3] * 300,
+            "item_id": [0, 1, 2, 2] + [0] * 300 + [1] * 300,
+            "timestamp": [0, 500, 999, 999] + [950] * 300 + [100] * 300,
+            "event": ["view"] * 3 + ["order"] + ["view"] * 200 + ["order"] * 100 + ["view"] * 300,
+        }
+    )
+    history = history_of(log.with_columns(pl.col("user_id", "item_id").cast(pl.String)))
+    context = ListContext(history, None, None, {}, np.arange(3, dtype=np.int32), 0)
+
+    def means(**keywords):
+        rule = Thompson(success="order", trial="view", n_draws=4_000, **keywords)
+        return rule.draws(context, 0).mean(axis=1)
+
+    # Beta(1 + orders, 1 + views that were none): 101 of 201 + 2, 1 of 301 + 2, 2 of 1 + 2.
+    assert means() == pytest.approx([101 / 203, 1 / 303, 2 / 3], abs=0.01)
+    # Of the last 100 of the clock's units only: item 1 has none left.
+    assert means(within=100) == pytest.approx([101 / 202, 1 / 2, 2 / 3], abs=0.01)
