@@ -46,7 +46,6 @@ class SegmentMasks:
     def masks(self, history: History) -> Masks:
         """The masks of the users of a history."""
         frame = self._segments(history).with_row_index("place")
-        # Not by the value of each row: lists of attributes cannot be compared quickly otherwise.
         groups = frame.group_by(frame.columns[1:], maintain_order=True).agg("place")
         mask = np.empty((groups.height, history.n_items), np.bool_)
         row = np.empty(history.n_users, np.int32)

@@ -41,7 +41,8 @@ class DPP(Reorder):
         A source with vectors of items, such as ``"als"``, or an Array or List column of the item
         table.
     diversity : float
-        From 0, the order stays, to 1, only the volume counts.
+        From 0, the order stays, to 1, only the volume counts. It reaches further than the same
+        weight of :class:`MMR`: see :func:`ranker.lists.diversity_curve`.
     depth : int
         How many of the best are looked at.
     """
