@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
-from features.arrays import Float32Array
+from features.arrays import Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
 from features.clock import ClockKind
 from features.gather import gather
 from features.history import History
+from features.kernel import kernel
 
 
 @dataclass(frozen=True)
@@ -61,35 +61,55 @@ class FittedUserActivity:
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
-        tick = history.clock.unit
-        events = pl.col("item").len()
-        items = pl.col("item").n_unique()
-        visits = pl.col("time").n_unique()
-        first, last, now = pl.col("time").min(), pl.col("time").max(), pl.col("now").first()
-        breadth = [events, items, 1 - items / events, pl.col("item_rank").mean()]
-        rhythm = [
-            visits,
-            (now - first) / tick,
-            (now - last) / tick,
-            pl.when(visits > 1).then((last - first) / tick / (visits - 1)),
-        ]
-        expressions = breadth + (rhythm if self.has_time else [])
-        frame = (
-            history.frame()
-            .lazy()
-            .select("user", "item", "time")
-            .with_columns(
-                pl.Series("now", np.repeat(history.now, history.lengths)),
-                pl.Series("item_rank", self.item_rank[history.item]),
-            )
-            .group_by("user", maintain_order=True)
-            .agg(
-                expression.cast(pl.Float32).alias(feature.name)
-                for feature, expression in zip(self.features, expressions, strict=True)
-            )
-            .collect()
+        table = np.empty((history.n_users, len(self.features)), np.float32)
+        _aggregate(
+            self.item_rank,
+            history.indptr,
+            history.item,
+            history.time,
+            history.now,
+            history.clock.unit,
+            self.has_time,
+            table,
         )
-        table = np.full((history.n_users, len(self.features)), np.nan, np.float32)
-        table[:, :2] = 0.0  # no events are zero events; the rest is unknown
-        table[frame["user"].to_numpy()] = frame.drop("user").to_numpy()
         gather(table, candidates.user, out)
+
+
+@kernel
+def _aggregate(
+    item_rank: Float32Array,
+    indptr: Int64Array,
+    item: Int32Array,
+    time: Int64Array,
+    now: Int64Array,
+    unit: int,
+    has_time: bool,
+    table: Float32Array,
+) -> None:
+    last_user = np.full(len(item_rank), -1, np.int32)  # of whom an item was seen last
+    for user in range(len(indptr) - 1):
+        start, stop = indptr[user], indptr[user + 1]
+        if start == stop:  # no events are zero events; the rest is unknown
+            table[user] = np.nan
+            table[user, 0] = 0.0
+            table[user, 1] = 0.0
+            continue
+        n_items, n_visits, total = 0, 1, 0.0
+        for at in range(start, stop):
+            if last_user[item[at]] != user:
+                last_user[item[at]] = user
+                n_items += 1
+            if at > start and time[at] != time[at - 1]:
+                n_visits += 1
+            total += item_rank[item[at]]
+        n_events = stop - start
+        table[user, 0] = n_events
+        table[user, 1] = n_items
+        table[user, 2] = 1.0 - n_items / n_events
+        table[user, 3] = total / n_events
+        if has_time:
+            first, last = time[start], time[stop - 1]
+            table[user, 4] = n_visits
+            table[user, 5] = (now[user] - first) / unit
+            table[user, 6] = (now[user] - last) / unit
+            table[user, 7] = (last - first) / unit / (n_visits - 1) if n_visits > 1 else np.nan

@@ -525,6 +525,33 @@ class TwoStageRecommender:
         self._fitted()
         return self._server.snapshot.tables.describe()
 
+    def feature_importances(self) -> pl.DataFrame:
+        """What the trees split on: name, family, gain; the largest first.
+
+        Returns
+        -------
+        DataFrame
+            One row per feature. ``gain`` (Float64, from 0 to 1) is its share of what all splits
+            gained in training, so that those of a family can be added up.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no second stage.
+        """
+        model = self._fitted().model
+        if model is None:
+            raise NotFittedError(
+                "there is no second stage: the labels had nothing that any source proposed"
+            )
+        gain = model.importance()
+        total = max(float(gain.sum()), 1e-30)
+        split_on = pl.DataFrame({"name": model.names, "gain": gain / total})
+        described = self.describe_features().select("name", "family")
+        return described.join(split_on, on="name", maintain_order="left").sort(
+            "gain", "name", descending=[True, False]
+        )
+
     def score(self, table: pl.DataFrame) -> pl.DataFrame:
         """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
 
