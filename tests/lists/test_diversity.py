@@ -203,9 +203,8 @@ def test_calibration_is_the_greedy_choice(seed, k, strength):
     case.seen = [past]
     value = steck_value(scores, genres, past, strength)
     [found] = case.items_of(Policy([Calibrate("genres", strength=strength)]), k)
-    # Sums in another order round otherwise: equal up to that, not item by item.
-    expected = greedily(value, 12, k)
-    assert value(found) == pytest.approx(value(expected), abs=1e-9)
+    # Each is the best addition to those before it, up to rounding: items of the same genres tie.
+    assert len(found) == k
     for size in range(1, k + 1):
         best = max(
             value([*found[: size - 1], one]) for one in range(12) if one not in found[: size - 1]
