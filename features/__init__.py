@@ -14,7 +14,8 @@ Examples
 
 from __future__ import annotations
 
-from features.block import Block, Context, Feature, FittedBlock
+from features.block import Block, ChoosesColumns, Context, Feature, FittedBlock
+from features.choice import Choice
 from features.custom import CustomBlock
 from features.drift import DriftReport, feature_drift
 from features.errors import LeakError, RankerError
@@ -26,6 +27,8 @@ from features.window_counts import WindowCounts
 
 __all__ = [
     "Block",
+    "Choice",
+    "ChoosesColumns",
     "Context",
     "CustomBlock",
     "DriftReport",

@@ -9,8 +9,9 @@ import numpy as np
 from features.arrays import Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
+from features.choice import Choice, choose_columns
 from features.clock import ClockKind
-from features.codes import Codes, code_columns
+from features.codes import ITEM_CODES, Codes
 from features.decay import decay_weights, length_ticks
 from features.history import History
 from features.kernel import kernel
@@ -24,7 +25,7 @@ class AttributeAffinity:
     ----------
     columns : tuple of str, optional
         Columns of the item table: text, categories, integers, booleans, or lists of them. Default:
-        see :func:`features.codes.shared_columns`.
+        see :func:`features.codes.why_not_shared`.
     fading : float
         Half-life of an event, as a share of the log's length.
     max_columns : int
@@ -35,12 +36,22 @@ class AttributeAffinity:
     fading: float = 1 / 6
     max_columns: int = 6
 
+    def choose(self, context: Context) -> Choice:
+        """The columns, and why these; see :class:`features.block.ChoosesColumns`."""
+        return choose_columns(context.items, self.columns, ITEM_CODES, self.max_columns)
+
     def fit(self, context: Context) -> FittedAttributeAffinity:
-        """Number the values of each attribute."""
+        """Number the values of each attribute.
+
+        Raises
+        ------
+        ConfigError
+            If a column does not exist or holds no names.
+        """
         history = context.history
+        columns = self.choose(context).columns
         attributes: dict[str, Codes] = {}
         if context.items is not None:
-            columns = code_columns(context.items, self.columns, self.max_columns)
             attributes = {name: Codes.of(context.items[name]) for name in columns}
         return FittedAttributeAffinity(
             attributes,

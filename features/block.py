@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 from scipy import sparse
 
 from features.arrays import Float32Array
 from features.candidates import Candidates
+from features.choice import Choice
 from features.history import History
 
 
@@ -101,3 +102,25 @@ class Block(Protocol):
 
     def fit(self, context: Context) -> FittedBlock:
         """Learn what is needed of a snapshot."""
+
+
+@runtime_checkable
+class ChoosesColumns(Protocol):
+    """A block, being a dataclass, that reads attributes, and chooses which if none are named.
+
+    Attributes
+    ----------
+    columns : tuple of str or None
+        None = not named.
+    """
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns that were named."""
+
+    def choose(self, context: Context) -> Choice:
+        """The columns that :meth:`Block.fit` would read of these tables, and why.
+
+        :meth:`features.stage.FeatureStage.infer` names them, so that later tables cannot change
+        them.
+        """

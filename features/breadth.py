@@ -9,8 +9,9 @@ import numpy as np
 from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
+from features.choice import Choice, choose_columns
 from features.clock import ClockKind
-from features.codes import Codes, code_columns
+from features.codes import ITEM_CODES, Codes
 from features.history import History
 from features.kernel import kernel
 
@@ -26,13 +27,17 @@ class UserBreadth:
     ----------
     columns : tuple of str, optional
         Columns of the item table: text, categories, integers, booleans, or lists of them. Default:
-        see :func:`features.codes.shared_columns`.
+        see :func:`features.codes.why_not_shared`.
     max_columns : int
         Of the default columns, the first so many.
     """
 
     columns: tuple[str, ...] | None = None
     max_columns: int = 3
+
+    def choose(self, context: Context) -> Choice:
+        """The columns, and why these; see :class:`features.block.ChoosesColumns`."""
+        return choose_columns(context.items, self.columns, ITEM_CODES, self.max_columns)
 
     def fit(self, context: Context) -> FittedUserBreadth:
         """Number the values of each attribute; users are aggregated when they are served.
@@ -43,9 +48,9 @@ class UserBreadth:
             If a column does not exist or holds no names.
         """
         history, items = context.history, context.items
+        columns = self.choose(context).columns
         codes = {"item": Codes.each(history.n_items)}
         if items is not None:
-            columns = code_columns(items, self.columns, self.max_columns)
             codes |= {f"attribute_{name}": Codes.of(items[name]) for name in columns}
         return FittedUserBreadth(codes, history.clock.kind is not ClockKind.NONE)
 

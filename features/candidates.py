@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,10 +52,7 @@ class Candidates:
             If columns are missing, ids are not among ``users`` and ``items``, or a pair is there
             twice.
         """
-        wanted = [f"{source}_{kind}" for source in sources for kind in ("score", "rank")]
-        missing = [name for name in ("user_id", "item_id", *wanted) if name not in frame.columns]
-        if missing:
-            raise SchemaError("candidates", [f"columns {missing} are missing"])
+        _check_columns(frame, ("user_id", "item_id", *_said(sources)))
         user, item = users.encode(frame["user_id"]), items.encode(frame["item_id"])
         problems = []
         for column, rows in (("user_id", user), ("item_id", item)):
@@ -67,11 +65,39 @@ class Candidates:
         pair = user.astype(np.int64) * (len(items) + 1) + item  # -1 has a place of its own
         if not (np.diff(pair) > 0).all():  # often they are in order already
             order = np.argsort(pair, kind="stable")
-            frame, user, item, pair = frame[order], user[order], item[order], pair[order]
-        n_repeated = int((np.diff(pair) == 0).sum())
-        if n_repeated:
-            problems.append(f"{n_repeated} pairs of user and item stand there twice")
+            frame, user, item = frame[order], user[order], item[order]
+        problems += _repeated(user, item)
         if problems:
+            raise SchemaError("candidates", problems)
+        return cls.from_rows(frame, user, item, users=users, items=items, sources=sources)
+
+    @classmethod
+    def from_rows(
+        cls,
+        frame: pl.DataFrame,
+        user: Int32Array,
+        item: Int32Array,
+        *,
+        users: Ids,
+        items: Ids,
+        sources: tuple[str, ...],
+    ) -> Candidates:
+        """The same where row numbers are known, ascending by user and item.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            What the sources said.
+        user, item : int32 array [n_rows]
+            Row numbers among ``users`` and ``items``.
+
+        Raises
+        ------
+        SchemaError
+            If columns are missing, or a pair is there twice.
+        """
+        _check_columns(frame, _said(sources))
+        if problems := _repeated(user, item):
             raise SchemaError("candidates", problems)
         rank = [frame[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
         score = [frame[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources]
@@ -136,6 +162,22 @@ class Candidates:
             columns[f"{source}_score"] = pl.Series(self.score[:, index]).fill_nan(None)
             columns[f"{source}_rank"] = rank.replace(0, None)
         return pl.DataFrame(columns | {"n_sources": self.n_sources})
+
+
+def _said(sources: Sequence[str]) -> list[str]:
+    """Columns in which sources say something."""
+    return [f"{source}_{kind}" for source in sources for kind in ("score", "rank")]
+
+
+def _repeated(user: Int32Array, item: Int32Array) -> list[str]:
+    n_repeated = int(((np.diff(user) == 0) & (np.diff(item) == 0)).sum())
+    return [f"{n_repeated} pairs of user and item stand there twice"] if n_repeated else []
+
+
+def _check_columns(frame: pl.DataFrame, wanted: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise SchemaError("candidates", [f"columns {missing} are missing"])
 
 
 def _beside(columns: list[AnyArray], n_rows: int, dtype: type) -> AnyArray:

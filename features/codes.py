@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from features.arrays import Int32Array, Int64Array
-from features.columns import KEYS, is_code, is_codes, named_columns
+from features.choice import ColumnKind, spell
+from features.columns import is_code, is_codes
 
 
 @dataclass(frozen=True)
@@ -67,36 +67,46 @@ class Codes:
         return found
 
 
-def code_columns(table: pl.DataFrame, columns: Sequence[str] | None, max_columns: int) -> list[str]:
-    """Columns of names: those asked for, or the first with values that rows share.
+def why_not_shared(column: pl.Series) -> str:
+    """Why values of a column do not tell kinds of rows apart; empty if they do.
 
-    Raises
-    ------
-    ConfigError
-        If a column that was asked for does not exist or holds no names.
+    Text, categories, integers and lists of these do, if rows share them: ids, titles and texts do
+    not, nor do constants.
     """
-    if columns is not None:
-        expected = "text, categories, integers, booleans, or lists of them"
-        return named_columns(table, columns, is_codes, expected)
-    return shared_columns(table)[:max_columns]
+    dtype = column.dtype
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    if not is_code(inner) or inner == pl.Boolean:
+        return spell(dtype)
+    values = (column.explode() if inner is not dtype else column).drop_nulls()
+    n_values = values.n_unique()
+    if n_values < 2:
+        return "the same for all" if n_values else "nothing but null"
+    return "" if n_values <= len(values) / 2 else "values are hardly shared"
 
 
-def single_columns(table: pl.DataFrame) -> list[str]:
-    """Columns with one name a row, that rows share: not lists."""
-    return [name for name in shared_columns(table) if is_code(table.schema[name])]
+def why_not_one_shared(column: pl.Series) -> str:
+    """The same of columns with one value a row."""
+    return why_not_shared(column) if is_code(column.dtype) else spell(column.dtype)
 
 
-def shared_columns(table: pl.DataFrame) -> list[str]:
-    """Columns with values that rows share: not ids, titles and texts, and not constants.
-
-    They hold text, categories, integers, or lists of these.
-    """
-    chosen = []
-    for name, dtype in table.schema.items():
-        inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-        if name in KEYS or not is_code(inner) or inner == pl.Boolean:
-            continue
-        values = (table[name].explode() if inner is not dtype else table[name]).drop_nulls()
-        if 2 <= values.n_unique() <= len(values) / 2:
-            chosen.append(name)
-    return chosen
+ITEM_CODES = ColumnKind(
+    "items",
+    "values that items share",
+    "text, categories, integers, booleans, or lists of them",
+    is_codes,
+    why_not_shared,
+)
+ITEM_CODE = ColumnKind(
+    "items",
+    "values that items share",
+    "text, categories, integers or booleans",
+    is_code,
+    why_not_one_shared,
+)
+USER_CODE = ColumnKind(
+    "users",
+    "values that users share",
+    "text, categories, integers or booleans",
+    is_code,
+    why_not_one_shared,
+)

@@ -11,14 +11,14 @@ from scipy import sparse
 from features.arrays import BoolArray, Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
+from features.choice import Choice, ColumnKind, choose_columns, spell
 from features.clock import ClockKind
-from features.columns import KEYS, named_columns
 from features.decay import decay_weights, length_ticks
 from features.history import History
 from features.kernel import kernel
 from features.tfidf import heaviest, tfidf, unit_rows, word_counts
 from features.vectors import is_vector, ready_made
-from features.words import telling_columns, word_columns
+from features.words import WORDS
 
 _KINDS = {
     "last": "the item's words and those of the user's last item with any",
@@ -54,6 +54,10 @@ class WordSimilarity:
     fading: float = 1 / 6
     max_words: int = 32
 
+    def choose(self, context: Context) -> Choice:
+        """The columns, and why these; see :class:`features.block.ChoosesColumns`."""
+        return choose_columns(context.items, self.columns, WORDS)
+
     def fit(self, context: Context) -> FittedWordSimilarity:
         """Weigh the words of each item.
 
@@ -63,11 +67,7 @@ class WordSimilarity:
             If a column does not exist or holds no words.
         """
         history, items = context.history, context.items
-        columns: list[str] = []
-        if items is not None and self.columns is None:
-            columns = telling_columns(items)
-        elif items is not None:
-            columns = word_columns(items, self.columns)
+        columns = self.choose(context).columns
         words = None
         if items is not None and columns:
             parts = [word_counts(items[name]) for name in columns]
@@ -194,6 +194,10 @@ class LatestCosine:
     columns: tuple[str, ...] | None = None
     latest: tuple[int, ...] = (1, 5, 20)
 
+    def choose(self, context: Context) -> Choice:
+        """The columns, and why these; see :class:`features.block.ChoosesColumns`."""
+        return choose_columns(context.items, self.columns, VECTORS)
+
     def fit(self, context: Context) -> FittedLatestCosine:
         """Take the vectors.
 
@@ -202,9 +206,10 @@ class LatestCosine:
         ConfigError
             If a column does not exist or holds no vectors.
         """
+        columns = self.choose(context).columns
         vectors = {}
         if context.items is not None:
-            for name in _vector_columns(context.items, self.columns):
+            for name in columns:
                 vectors[f"vector_{name}"] = _unit_length(ready_made(context.items[name])[0])
         for name, source in context.sources.items():
             of_source = source.item_vectors
@@ -270,14 +275,15 @@ class FittedLatestCosine:
             )
 
 
-def _vector_columns(items: pl.DataFrame, columns: tuple[str, ...] | None) -> list[str]:
-    if columns is not None:
-        return named_columns(items, columns, is_vector, "an Array or List of numbers")
-    return [
-        name
-        for name, dtype in items.schema.items()
-        if name not in KEYS and is_vector(dtype) and dtype.inner.is_float()  # type: ignore[attr-defined]
-    ]
+def _why_no_vector(column: pl.Series) -> str:
+    dtype = column.dtype
+    is_floats = is_vector(dtype) and dtype.inner.is_float()  # type: ignore[attr-defined]  # by then
+    return "" if is_floats else spell(dtype)
+
+
+VECTORS = ColumnKind(
+    "items", "vectors of floats", "an Array or List of numbers", is_vector, _why_no_vector
+)
 
 
 def _unit_length(vectors: Float32Array) -> Float32Array:

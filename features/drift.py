@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.arrays import AnyArray, Float32Array
+from features.arrays import AnyArray, Float32Array, Float64Array
 from features.block import Feature
 from features.errors import ConfigError
 
 STABLE, SHIFTED = 0.1, 0.25  # Siddiqi's rules of thumb for the index
+_COMMON, _NEAR = 0.01, 0.05  # share of rows from which on a value has neighbours, and how near
 _TELLABLE = 0.7  # an AUC from which on rows of then and now look different on the whole
 _MAX_ROWS = 20_000  # that the classifier learns from, and is tested on
 
@@ -112,8 +113,11 @@ def population_stability(then: Float32Array, now: Float32Array, *, n_bins: int =
     """Population stability index, ``sum over bins of (q - p) * ln(q / p)``, 0 or more.
 
     Siddiqi: Credit risk scorecards (2006). The bins lie between quantiles of ``then``; a quantile
-    itself is a bin, so that shares of single values count, and so is what is unknown. Each bin has
-    half a row on top, lest an empty one makes the index infinite.
+    itself is a bin, so that shares of single values count, and so is what is unknown. If a
+    hundredth of the rows has that very value, what lies within five per cent of it is in the bin
+    too (but no farther than half way to the next): the share of a brand that moves from .708 to
+    .703 has not shifted, though no row has the same value. Each bin has half a row on top, lest an
+    empty one makes the index infinite.
 
     Parameters
     ----------
@@ -122,8 +126,13 @@ def population_stability(then: Float32Array, now: Float32Array, *, n_bins: int =
     n_bins : int
     """
     known = then[~np.isnan(then)]
-    edges = np.unique(np.quantile(known, np.arange(1, n_bins) / n_bins)) if len(known) else known
-    p, q = (_shares(values, edges.astype(np.float32)) for values in (then, now))
+    quantiles = np.quantile(known, np.arange(1, n_bins) / n_bins) if len(known) else known
+    edges = np.unique(quantiles.astype(np.float32)).astype(np.float64)
+    is_common = [(known == edge).sum() >= _COMMON * len(known) for edge in edges]
+    near, middle = np.where(is_common, _NEAR * np.abs(edges), 0.0), (edges[1:] + edges[:-1]) / 2
+    lower, upper = edges - near, edges + near
+    lower[1:], upper[:-1] = np.maximum(lower[1:], middle), np.minimum(upper[:-1], middle)
+    p, q = (_shares(values, lower, upper) for values in (then, now))
     return float(((q - p) * np.log(q / p)).sum())
 
 
@@ -181,10 +190,10 @@ def adversarial_auc(
     return float(np.mean(found))
 
 
-def _shares(values: Float32Array, edges: Float32Array) -> AnyArray:
-    """Share of rows below, at and above each edge, and of unknown ones."""
-    n_known_bins = 2 * len(edges) + 1
-    place = np.searchsorted(edges, values, "left") + np.searchsorted(edges, values, "right")
+def _shares(values: Float32Array, lower: Float64Array, upper: Float64Array) -> AnyArray:
+    """Share of rows below, within and above each of the bins, and of unknown ones."""
+    n_known_bins = 2 * len(lower) + 1
+    place = np.searchsorted(lower, values, "right") + np.searchsorted(upper, values, "left")
     place[np.isnan(values)] = n_known_bins
     counts = np.bincount(place, minlength=n_known_bins + 1) + 0.5
     shares: AnyArray = counts / counts.sum()

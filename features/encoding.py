@@ -10,8 +10,9 @@ from scipy import sparse
 
 from features.arrays import Float32Array, Float64Array
 from features.block import Context, Feature
+from features.choice import Choice, choose_columns
 from features.clock import ClockKind
-from features.codes import Codes, code_columns
+from features.codes import ITEM_CODES, Codes
 from features.history import History
 from features.item_table import FittedItems
 
@@ -29,7 +30,7 @@ class AttributeEncoding:
     ----------
     columns : tuple of str, optional
         Columns of the item table: text, categories, integers, booleans, or lists of them. Default:
-        see :func:`features.codes.shared_columns`.
+        see :func:`features.codes.why_not_shared`.
     windows : tuple of float
         Lengths of the windows, as shares of the log's length. On a clock that does not compare
         users there is only the whole log.
@@ -44,6 +45,10 @@ class AttributeEncoding:
     smoothing: float = 10.0
     max_columns: int = 4
 
+    def choose(self, context: Context) -> Choice:
+        """The columns, and why these; see :class:`features.block.ChoosesColumns`."""
+        return choose_columns(context.items, self.columns, ITEM_CODES, self.max_columns)
+
     def fit(self, context: Context) -> FittedItems:
         """Add up the events of the items of each value.
 
@@ -53,9 +58,9 @@ class AttributeEncoding:
             If a column does not exist or holds no names.
         """
         history, items = context.history, context.items
+        columns = self.choose(context).columns
         if items is None:
             return FittedItems((), np.empty((history.n_items, 0), np.float32))
-        columns = code_columns(items, self.columns, self.max_columns)
         counts = _event_counts(history, self.windows)
         takers = _takers(history) if history.clock.kind is not ClockKind.NONE else None
         features, table = [], []

@@ -15,6 +15,7 @@ from scipy import sparse
 from features.arrays import AnyArray, Float32Array, Int16Array, Int32Array, Int64Array
 from features.clock import Clock, ClockKind
 from features.ids import Ids
+from features.ordering import in_order
 
 _MAX_EVENT_NAMES = 8  # rarer names are too rare to be told apart
 
@@ -112,8 +113,7 @@ class History:
         time, weight, event = _columns(events, facts)
         time, weight, event = time[known], weight[known], event[known]
         # All columns take part, so that equal times cannot make the order of rows matter.
-        order = np.lexsort((weight, event, item, time, user))
-        indptr = _row_pointers(user, len(users))
+        indptr, order = in_order(user, time, item, event, weight, len(users))
         time = time[order]
         if as_of is None:
             has_events = indptr[1:] > indptr[:-1]
@@ -300,8 +300,3 @@ def _columns(events: pl.DataFrame, facts: LogFacts) -> tuple[Int64Array, Float32
             names = Ids(pl.Series(facts.event_names, dtype=pl.String))
             event = names.encode(events["event"]).astype(np.int16)
     return time, weight, event
-
-
-def _row_pointers(rows: Int32Array, n_rows: int) -> Int64Array:
-    counts = np.bincount(rows, minlength=n_rows)
-    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import polars as pl
 
-from features.block import Block, Context, FittedBlock
+from features.block import Block, ChoosesColumns, Context
 from features.clock import ClockKind
 from features.encode import encode
 from features.example_source import ExampleSource
 from features.history import LogFacts
-from features.stage import FeatureStage, default_blocks
+from features.stage import FeatureStage, block_name, default_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ def infer_stage(
     *,
     items: pl.DataFrame | None = None,
     users: pl.DataFrame | None = None,
+    blocks: Sequence[Block] | None = None,
 ) -> FeatureStage:
-    """The default blocks that have something to say, with their columns settled.
+    """The blocks that have something to say, with their columns settled.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def infer_stage(
     facts : LogFacts
     items, users : DataFrame or None
         Canonical attribute tables.
+    blocks : sequence of Block, optional
+        Default: :func:`features.stage.default_blocks`.
 
     Returns
     -------
@@ -48,19 +52,18 @@ def infer_stage(
         With a line for each choice in ``choices``.
     """
     context = _glance(log, facts, items, users)
-    blocks, choices = [], [f"clock: {_CLOCKS[facts.clock.kind]}", _events(facts)]
-    for block in default_blocks():
-        fitted = block.fit(context)
-        name = type(block).__name__
-        if not fitted.features:
-            choices.append(f"{name}: left out, {_tables(items, users)}")
-            continue
-        settled, columns = _settled(block, fitted)
-        blocks.append(settled)
-        choices.append(f"{name}: {_purpose(block)}" + (f", by {columns}" if columns else ""))
+    kept, choices = [], [f"clock: {_CLOCKS[facts.clock.kind]}", _events(facts)]
+    for block in default_blocks() if blocks is None else blocks:
+        settled, reason = _settled(block, context)
+        if settled.fit(context).features:
+            kept.append(settled)
+            line = _purpose(block) + (f"; {reason}" if reason else "")
+        else:
+            line = f"left out, {reason or 'the log has nothing for it'}"
+        choices.append(f"{block_name(block)}: {line}")
     for line in choices:
         logger.info(line)
-    return FeatureStage(tuple(blocks), choices=tuple(choices))
+    return FeatureStage(tuple(kept), choices=tuple(choices))
 
 
 def _glance(
@@ -74,12 +77,13 @@ def _glance(
     return Context(history, items, users, {"source": ExampleSource.of(history)})
 
 
-def _settled(block: Any, fitted: FittedBlock) -> tuple[Block, str]:
-    """The block with the attributes that it chose, so that later tables cannot change them."""
-    chosen = getattr(fitted, "attributes", None)
-    if not isinstance(chosen, dict) or getattr(block, "columns", ()) is not None:
+def _settled(block: Block, context: Context) -> tuple[Block, str]:
+    """The block with the columns that it chose, so that later tables cannot change them."""
+    if not isinstance(block, ChoosesColumns):
         return block, ""
-    return dataclasses.replace(block, columns=tuple(chosen)), ", ".join(chosen)
+    choice = block.choose(context)
+    changes = {"columns": choice.columns, **choice.others}
+    return dataclasses.replace(cast(Any, block), **changes), choice.reason
 
 
 def _purpose(block: Block) -> str:
@@ -91,13 +95,3 @@ def _events(facts: LogFacts) -> str:
     if len(facts.event_names) > 1:
         return f"events: counted by name too, {', '.join(facts.event_names)}"
     return "events: all of one kind"
-
-
-def _tables(items: pl.DataFrame | None, users: pl.DataFrame | None) -> str:
-    """What there is, where a block finds nothing in it."""
-    told = [
-        f"{name} have nothing for it among {[c for c in table.columns if not c.endswith('_id')]}"
-        for name, table in (("items", items), ("users", users))
-        if table is not None
-    ]
-    return " and ".join(told) or "there are no tables of items or users"

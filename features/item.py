@@ -13,6 +13,7 @@ from features.clock import ClockKind
 from features.history import History
 from features.item_table import FittedItems
 from features.kernel import kernel
+from features.ordering import grouped
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class ItemPopularity:
         windows = self.windows if history.clock.is_comparable else ()
         labels = (*(f"{round(1 / share)}th" for share in windows), "all")
         # A stable order keeps the users of an item together and their events in order of time.
-        order = np.argsort(history.item, kind="stable")
+        indptr, order = grouped(history.item, history.n_items)
         counts, rhythm = _aggregate(
-            np.bincount(history.item, minlength=history.n_items),
+            np.diff(indptr),
             order,
             history.user,
             history.time,

@@ -61,14 +61,20 @@ def check_no_leak(
     and later is left out, altered, or followed by more; if each user is asked about alone; and if
     everything is renamed, which finds blocks that look into a frame of their own.
 
+    One instant is laid through the logs of all users where the timestamp is a Datetime, a Date or a
+    clock of whole numbers. Where it counts each user's own positions, every user's log is cut at
+    the same position, and ``as_of`` is None: each is looked at after his last event before it.
+    Without timestamps a random half of the rows is the past, once. In these two cases a block
+    cannot be given what came later but by whoever made it: so the changes tell of functions from
+    interactions to a block, and the new names of blocks that hold a frame.
+
     Parameters
     ----------
     block : Block, FeatureStage, or function from interactions to one of them
         A function is given each of the altered logs, so that what it builds may well hold a log:
         it is told apart by what it says. It is not tried with other names.
     interactions : DataFrame or LazyFrame
-        See :func:`features.schema.check_interactions`. Without timestamps a random half of the
-        rows is the past.
+        See :func:`features.schema.check_interactions`.
     items, users : DataFrame or LazyFrame, optional
     random_state : int
     n_instants, n_users, n_items : int

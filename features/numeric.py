@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,9 @@ import polars as pl
 from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
+from features.choice import Choice, ColumnKind, choose_columns, spell
 from features.clock import ClockKind
-from features.codes import single_columns
-from features.columns import KEYS, is_code, named_columns
+from features.codes import ITEM_CODE
 from features.history import History
 from features.kernel import kernel
 
@@ -34,10 +33,11 @@ class NumericAttributes:
     ----------
     columns : tuple of str, optional
         Columns of the item table: integers, floats, Decimal, Date or Datetime. Default: all such
-        columns with two values or more, but for integers that are rather names or ids.
+        columns with two values or more, but for integers that are rather names or ids: of few
+        values, with hardly two alike, or in a column whose name ends in ``_id``.
     category : str, optional
         Column of the item table with text, categories or integers. Default: the first such column
-        whose values most items share with others, and which is not itself compared.
+        whose values most items share with others, and which is not itself compared. Empty: none.
     max_columns : int
         Of the default columns, the first so many.
     """
@@ -45,6 +45,19 @@ class NumericAttributes:
     columns: tuple[str, ...] | None = None
     category: str | None = None
     max_columns: int = 6
+
+    def choose(self, context: Context) -> Choice:
+        """The columns, the category, and why; see :class:`features.block.ChoosesColumns`."""
+        items = context.items
+        choice = choose_columns(items, self.columns, NUMBERS, self.max_columns)
+        category = self.category
+        if category is None and items is not None:
+            others = items.drop(choice.columns)
+            category = next(iter(choose_columns(others, None, ITEM_CODE).columns), "")
+        elif category:
+            choose_columns(items, [category], ITEM_CODE)
+        within = f"; compared within {category}" if category and choice.columns else ""
+        return Choice(choice.columns, choice.reason + within, {"category": category or ""})
 
     def fit(self, context: Context) -> FittedNumericAttributes:
         """Read the columns and compare each item with those of its category.
@@ -56,11 +69,11 @@ class NumericAttributes:
         """
         history, items = context.history, context.items
         is_absolute = history.clock.kind is ClockKind.ABSOLUTE
+        choice = self.choose(context)
         if items is None:
             return FittedNumericAttributes({}, is_absolute)
-        columns = _number_columns(items, self.columns, self.max_columns)
-        category = _category(items, self.category, columns)
-        attributes = {name: _Attribute.of(items[name], category) for name in columns}
+        category = items[choice.others["category"]] if choice.others["category"] else None
+        attributes = {name: _Attribute.of(items[name], category) for name in choice.columns}
         return FittedNumericAttributes(attributes, is_absolute)
 
 
@@ -193,30 +206,23 @@ def read_numbers(column: pl.Series) -> Float64Array:
     return value
 
 
-def _number_columns(
-    items: pl.DataFrame, columns: tuple[str, ...] | None, max_columns: int
-) -> list[str]:
-    if columns is not None:
-        return named_columns(items, columns, is_number, "numbers or dates")
-    chosen = []
-    for name, dtype in items.schema.items():
-        if name in KEYS or not is_number(dtype):
-            continue
-        value = read_numbers(items[name])
-        known = value[~np.isnan(value)]
-        n_values = len(np.unique(known))
-        is_name = n_values <= min(_FEW, len(known) / 2) or n_values > _DISTINCT * len(known)
-        if n_values >= 2 and not (is_name and dtype.is_integer()):
-            chosen.append(name)
-    return chosen[:max_columns]
+def _why_no_number(column: pl.Series) -> str:
+    dtype = column.dtype
+    if not is_number(dtype):
+        return spell(dtype)
+    value = read_numbers(column)
+    known = value[~np.isnan(value)]
+    n_values = len(np.unique(known))
+    if n_values < 2:
+        return "the same for all" if n_values else "nothing is known"
+    is_name = n_values <= min(_FEW, len(known) / 2) or n_values > _DISTINCT * len(known)
+    is_name |= column.name.endswith("_id")
+    return "rather names than sizes" if is_name and dtype.is_integer() else ""
 
 
-def _category(items: pl.DataFrame, column: str | None, compared: Sequence[str]) -> pl.Series | None:
-    if column is not None:
-        named_columns(items, [column], is_code, "text, categories, integers or booleans")
-        return items[column]
-    shared = [name for name in single_columns(items) if name not in compared]
-    return items[shared[0]] if shared else None
+NUMBERS = ColumnKind(
+    "items", "numbers or dates that differ", "numbers or dates", is_number, _why_no_number
+)
 
 
 def _within(value: Float64Array, category: pl.Series) -> tuple[Float64Array, ...]:

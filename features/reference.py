@@ -11,25 +11,36 @@ from pathlib import Path
 import polars as pl
 
 from features.block import Context
+from features.catalogue import all_blocks
 from features.encode import encode
 from features.example_source import ExampleSource
 from features.history import LogFacts
-from features.stage import FeatureStage
+from features.stage import FeatureStage, block_name
 
 PATH = Path(__file__).with_name("REFERENCE.md")
 
 _HEAD = """# Features
 
-What the default blocks compute, as `describe()` tells it; `python -m features.reference` writes it.
-`SOURCE` stands for each candidate source, `COLUMN` for each attribute that items share, `EVENT` for
-each name of events (if there are several). Times are in days; on an integer clock in steps, and
-their names end in `_steps`. NaN (null in frames) means unknown. Windows are shares of the length of
-the log: `48th` is its last forty-eighth, about a week of a year.
+What every block of the catalogue computes, as `describe()` tells it; `python -m features.reference`
+writes it. Those marked under default are there without a word; for the others name their block, as
+in `FeatureStage.infer(interactions, items, users, blocks=all_blocks())`.
+
+`SOURCE` stands for each candidate source, `COLUMN` for each attribute whose values items (in
+`segment`: users) share, `NUMBER`, `DATE` and `VECTOR` for columns of the item table with such
+values, `EVENT` and `OTHER` for names of events (if there are several). Times are in days; on an
+integer clock in steps, and their names end in `_steps`. NaN (null in frames) means unknown. Windows
+are shares of the length of the log: `48th` is its last forty-eighth, about a week of a year.
 """
 
 
 def reference(stage: FeatureStage | None = None) -> str:
-    """A table per family, in Markdown: feature, unit, meaning."""
+    """A table per family, in Markdown: feature, whether by default, block, unit, meaning.
+
+    Parameters
+    ----------
+    stage : FeatureStage, optional
+        Default: the whole catalogue.
+    """
     log = pl.DataFrame(
         {
             "user_id": [1, 1, 2],
@@ -39,7 +50,12 @@ def reference(stage: FeatureStage | None = None) -> str:
         }
     )
     attribute = {"COLUMN": ["a", "b", "a", "b"]}
-    items = pl.DataFrame({"item_id": [1, 2, 3, 4]} | attribute)
+    numbers = {
+        "NUMBER": [1.0, 2.0, 3.0, 4.0],
+        "DATE": [dt.date(2023, 1, day) for day in (1, 2, 3, 4)],
+        "VECTOR": [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]],
+    }
+    items = pl.DataFrame({"item_id": [1, 2, 3, 4]} | attribute | numbers)
     users = pl.DataFrame({"user_id": [1, 2, 3, 4]} | attribute)
     facts = LogFacts.of(log)
     history, item_table, user_table = encode(
@@ -47,15 +63,29 @@ def reference(stage: FeatureStage | None = None) -> str:
     )
     sources = {"SOURCE": ExampleSource.of(history)}
     context = Context(history, item_table, user_table, sources)
-    features = (stage or FeatureStage()).fit(context).describe()
-    features = features.filter(~pl.col("name").str.contains("OTHER"))
+    stage = stage or FeatureStage(all_blocks())
+    tables = stage.fit(context)
+    defaults = FeatureStage().fit(context).names
+    owners = {
+        feature.name: f"`{block_name(block)}`"
+        for block, fitted in zip(stage.blocks, tables.blocks, strict=True)
+        for feature in fitted.features
+    }
+    features = [
+        # The second name of events says nothing new, but for what leads from one to the other.
+        feature
+        for feature in tables.features
+        if "OTHER" not in feature.name or "EVENT" in feature.name
+    ]
     lines = [_HEAD]
-    for family in features["family"].unique(maintain_order=True):
-        lines += [f"## {family}", "", "| feature | unit | meaning |", "|---|---|---|"]
-        rows = features.filter(pl.col("family") == family)
+    for family in dict.fromkeys(feature.family for feature in features):
+        head = "| feature | default | block | unit | meaning |"
+        lines += [f"## {family}", "", head, "|---|---|---|---|---|"]
         lines += [
-            f"| `{name}` | {unit} | {meaning} |"
-            for name, unit, meaning in rows.select("name", "unit", "meaning").iter_rows()
+            f"| `{one.name}` | {'yes' if one.name in defaults else ''} "
+            f"| {owners.get(one.name, '`Listwise`')} | {one.unit} | {one.meaning} |"
+            for one in features
+            if one.family == family
         ]
         lines.append("")
     return "\n".join(lines)

@@ -10,8 +10,8 @@ import polars as pl
 from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.candidates import Candidates
-from features.codes import Codes, single_columns
-from features.columns import is_code, named_columns
+from features.choice import Choice, choose_columns
+from features.codes import USER_CODE, Codes
 from features.decay import Length, decay_weights, length_ticks
 from features.history import History
 from features.kernel import kernel
@@ -43,6 +43,10 @@ class SegmentShare:
     fading: Length = 1 / 12
     max_columns: int = 4
 
+    def choose(self, context: Context) -> Choice:
+        """The columns, and why these; see :class:`features.block.ChoosesColumns`."""
+        return choose_columns(context.users, self.columns, USER_CODE, self.max_columns)
+
     def fit(self, context: Context) -> FittedSegmentShare:
         """Count the events of each segment by item.
 
@@ -52,12 +56,9 @@ class SegmentShare:
             If a column does not exist or holds no names.
         """
         history, users = context.history, context.users
+        columns = self.choose(context).columns
         if users is None:
             return FittedSegmentShare({}, np.empty(0))
-        columns = single_columns(users)[: self.max_columns]
-        if self.columns is not None:
-            expected = "text, categories, integers or booleans"
-            columns = named_columns(users, self.columns, is_code, expected)
         weight = np.ones(history.n_events)
         if history.clock.is_comparable:
             weight = decay_weights(history, length_ticks(history, self.fading)).astype(np.float64)

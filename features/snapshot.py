@@ -18,7 +18,6 @@ from features.clock import Clock
 from features.custom import Instant
 from features.encode import encode
 from features.errors import ConfigError
-from features.gather import scatter
 from features.history import History, LogFacts
 from features.materialize import fit_or_read
 from features.schema import (
@@ -29,7 +28,7 @@ from features.schema import (
     check_same_clock,
     check_users,
 )
-from features.stage import FeatureStage, FeatureTables
+from features.stage import FeatureStage, FeatureTables, as_series
 
 _CHUNK = 1024  # users whose features are computed at a time
 _PAIR = ("user_id", "item_id")
@@ -141,10 +140,7 @@ class FeatureSnapshot:
         for column, ids in known.items():
             check_id_dtypes(column, candidates=candidates, interactions=ids.values.to_frame(column))
         frame = candidates.with_columns(canonical_ids(candidates[column]) for column in _PAIR)
-        return candidates.with_columns(
-            pl.Series(name, column, nan_to_null=True)
-            for name, column in zip(self.tables.names, self._columns(frame), strict=True)
-        )
+        return candidates.with_columns(as_series(self.tables.names, self._columns(frame)))
 
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""
@@ -152,26 +148,38 @@ class FeatureSnapshot:
 
     def _columns(self, frame: pl.DataFrame) -> Float32Array:
         """Features of pairs, float32 [n_features, n_pairs]; NaN = unknown."""
-        columns = np.full((len(self.tables.names), frame.height), np.nan, np.float32)
         history = self.history.select(frame["user_id"].unique().sort())
         item, user = history.items.encode(frame["item_id"]), history.users.encode(frame["user_id"])
-        known = np.flatnonzero(item >= 0)
+        rows = np.flatnonzero(item >= 0)
         # Candidates lie by user and item, those of the caller as he likes.
-        pair = user[known].astype(np.int64) * history.n_items + item[known]
-        rows = known if (np.diff(pair) > 0).all() else known[np.argsort(pair, kind="stable")]
-        candidates = Candidates.from_frame(
-            frame[rows], users=history.users, items=history.items, sources=self.sources
+        pair = user[rows].astype(np.int64) * history.n_items + item[rows]
+        if not (np.diff(pair) > 0).all():
+            rows = rows[np.argsort(pair, kind="stable")]
+        candidates = Candidates.from_rows(
+            frame.drop(_PAIR)[rows] if self.sources else pl.DataFrame(),
+            user[rows],
+            item[rows],
+            users=history.users,
+            items=history.items,
+            sources=self.sources,
         )
+
+        columns = np.empty((len(self.tables.names), len(rows)), np.float32)
 
         def fill(start: int) -> None:
             stop = min(start + _CHUNK, history.n_users)
-            table = self.tables.transform(history.rows(start, stop), candidates.rows(start, stop))
-            scatter(table, rows[candidates.indptr[start] : candidates.indptr[stop]], columns)
+            part = columns[:, candidates.indptr[start] : candidates.indptr[stop]]
+            part[:] = np.nan
+            self.tables.fill(history.rows(start, stop), candidates.rows(start, stop), part.T)
 
         # Kernels and Polars release the GIL, so that threads suffice.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(fill, range(0, history.n_users, _CHUNK)))
-        return columns
+        if len(rows) == frame.height and (np.diff(rows) > 0).all():
+            return columns
+        as_asked = np.full((len(columns), frame.height), np.nan, np.float32)
+        as_asked[:, rows] = columns
+        return as_asked
 
 
 def _tick(clock: Clock, as_of: Instant, log: pl.DataFrame) -> int | None:

@@ -67,6 +67,8 @@ class FeatureStage:
         interactions: pl.DataFrame | pl.LazyFrame,
         items: pl.DataFrame | pl.LazyFrame | None = None,
         users: pl.DataFrame | pl.LazyFrame | None = None,
+        *,
+        blocks: Sequence[Block] | None = None,
     ) -> FeatureStage:
         """The blocks that suit the columns present; ``choices`` says which, and why.
 
@@ -74,6 +76,9 @@ class FeatureStage:
         ----------
         interactions, items, users : DataFrame or LazyFrame
             See :mod:`features.schema`.
+        blocks : sequence of Block, optional
+            Those that are tried, such as :func:`features.catalogue.all_blocks`. Default: those that
+            every log allows.
 
         Raises
         ------
@@ -88,6 +93,7 @@ class FeatureStage:
             LogFacts.of(log),
             items=None if items is None else check_items(items),
             users=None if users is None else check_users(users),
+            blocks=blocks,
         )
 
     @property
@@ -154,6 +160,21 @@ def block_name(block: Block) -> str:
     return str(getattr(block, "name", type(block).__name__))
 
 
+def as_series(names: Sequence[str], columns: Float32Array) -> list[pl.Series]:
+    """Features as Float32 columns, null = unknown.
+
+    Parameters
+    ----------
+    names : sequence of str
+    columns : float32 array [n_features, n_rows]
+        NaN = unknown.
+    """
+    return [
+        pl.Series(name, column, nan_to_null=True)
+        for name, column in zip(names, columns, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class FeatureTables:
     """The feature stage as of an instant."""
@@ -192,26 +213,40 @@ class FeatureTables:
             One row per candidate, row-major; NaN = unknown.
         """
         table = np.full((candidates.n_rows, len(self.features)), np.nan, np.float32)
+        self.fill(history, candidates, table)
+        return table
+
+    def fill(self, history: History, candidates: Candidates, table: Float32Array) -> None:
+        """The same into a table that is there, row-major or not.
+
+        Parameters
+        ----------
+        history : History
+        candidates : Candidates
+        table : float32 array [n_rows, n_features]
+            To be written; arrives full of NaN.
+        """
         if not candidates.n_rows:
-            return table
+            return
         start = 0
         for block, width in zip(self.blocks, self._widths, strict=True):
             stop = start + width
             block.fill(history, candidates, table[:, start:stop])
             start = stop
         self.listwise.fill(candidates.indptr, table, table[:, start:])
-        return table
 
     def frame(self, history: History, candidates: Candidates) -> pl.DataFrame:
         """The feature table with ids: user_id, item_id, then Float32 columns; null = unknown."""
-        table = self.transform(history, candidates)
+        # A row per feature, as a frame holds them: each becomes a column in one go.
+        columns = np.full((len(self.features), candidates.n_rows), np.nan, np.float32)
+        self.fill(history, candidates, columns.T)
         return pl.DataFrame(
-            {
-                "user_id": candidates.users.decode(candidates.user),
-                "item_id": candidates.items.decode(candidates.item),
-            }
-            | {name: table[:, column] for column, name in enumerate(self.names)}
-        ).with_columns(pl.selectors.float().fill_nan(None))
+            [
+                candidates.users.decode(candidates.user).rename("user_id"),
+                candidates.items.decode(candidates.item).rename("item_id"),
+                *as_series(self.names, columns),
+            ]
+        )
 
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""

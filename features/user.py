@@ -61,14 +61,13 @@ class FittedUserActivity:
 
     def fill(self, history: History, candidates: Candidates, out: Float32Array) -> None:
         """See :class:`features.block.FittedBlock`."""
-        table = np.full((history.n_users, len(self.features)), np.nan, np.float32)
-        _describe_users(
-            history.n_items,
+        table = np.empty((history.n_users, len(self.features)), np.float32)
+        _aggregate(
+            self.item_rank,
             history.indptr,
             history.item,
             history.time,
             history.now,
-            self.item_rank,
             history.clock.unit,
             self.has_time,
             table,
@@ -77,40 +76,40 @@ class FittedUserActivity:
 
 
 @kernel
-def _describe_users(
-    n_items: int,
+def _aggregate(
+    item_rank: Float32Array,
     indptr: Int64Array,
     item: Int32Array,
     time: Int64Array,
     now: Int64Array,
-    item_rank: Float32Array,
     unit: int,
     has_time: bool,
-    out: Float32Array,
+    table: Float32Array,
 ) -> None:
-    seen_by = np.full(n_items, -1, np.int64)
+    last_user = np.full(len(item_rank), -1, np.int32)  # of whom an item was seen last
     for user in range(len(indptr) - 1):
         start, stop = indptr[user], indptr[user + 1]
-        # No events are zero events; the rest is unknown.
-        out[user, 0] = stop - start
-        out[user, 1] = 0
-        if start == stop:
+        if start == stop:  # no events are zero events; the rest is unknown
+            table[user] = np.nan
+            table[user, 0] = 0.0
+            table[user, 1] = 0.0
             continue
-        distinct, visits, rank = 0, 0, 0.0
+        n_items, n_visits, total = 0, 1, 0.0
         for at in range(start, stop):
-            if seen_by[item[at]] != user:
-                seen_by[item[at]] = user
-                distinct += 1
-            if at == start or time[at] != time[at - 1]:
-                visits += 1
-            rank += item_rank[item[at]]
-        out[user, 1] = distinct
-        out[user, 2] = 1.0 - distinct / (stop - start)
-        out[user, 3] = rank / (stop - start)
+            if last_user[item[at]] != user:
+                last_user[item[at]] = user
+                n_items += 1
+            if at > start and time[at] != time[at - 1]:
+                n_visits += 1
+            total += item_rank[item[at]]
+        n_events = stop - start
+        table[user, 0] = n_events
+        table[user, 1] = n_items
+        table[user, 2] = 1.0 - n_items / n_events
+        table[user, 3] = total / n_events
         if has_time:
             first, last = time[start], time[stop - 1]
-            out[user, 4] = visits
-            out[user, 5] = (now[user] - first) / unit
-            out[user, 6] = (now[user] - last) / unit
-            if visits > 1:
-                out[user, 7] = (last - first) / unit / (visits - 1)
+            table[user, 4] = n_visits
+            table[user, 5] = (now[user] - first) / unit
+            table[user, 6] = (now[user] - last) / unit
+            table[user, 7] = (last - first) / unit / (n_visits - 1) if n_visits > 1 else np.nan

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from features.arrays import Int32Array, Int64Array
-from features.columns import KEYS, check_columns, listing
+from features.choice import ColumnKind, choose_columns, spell
+from features.columns import listing
 from features.errors import ConfigError
 
 # Letters and digits of any script, and signs such as emoji, one each.
@@ -71,30 +72,10 @@ def word_columns(table: pl.DataFrame, columns: Sequence[str] | None) -> list[str
     ConfigError
         If a column does not exist or holds no words, or if nothing is named and none does.
     """
-    if columns is not None:
-        check_columns(table, columns)
-        wrong = [name for name in columns if not _has_words(table.schema[name])]
-        if wrong:
-            listed = ", ".join(f"{name} ({table.schema[name]})" for name in wrong)
-            raise ConfigError(
-                f"columns hold no words: {listed}; expected String, Categorical, Enum, integers, "
-                f"or lists of String or integers"
-            )
-        return list(columns)
-    chosen = telling_columns(table)
-    if not chosen:
+    chosen = choose_columns(table, columns, WORDS).columns
+    if columns is None and not chosen:
         raise ConfigError(f"no column of items holds text, lists or categories; {listing(table)}")
-    return chosen
-
-
-def telling_columns(table: pl.DataFrame) -> list[str]:
-    """All texts, lists of values and categories of a table."""
-    return [
-        series.name
-        for series in table
-        if series.name not in KEYS
-        and (is_list_of_values(series.dtype) or is_text(series) or is_category(series))
-    ]
+    return list(chosen)
 
 
 def cells(found: pl.Series) -> tuple[Int64Array, pl.Series]:
@@ -116,5 +97,20 @@ def _has_words(dtype: pl.DataType) -> bool:
     return dtype in names or dtype.is_integer() or is_list_of_values(dtype)
 
 
+def _why_no_words(column: pl.Series) -> str:
+    if is_list_of_values(column.dtype) or is_text(column) or is_category(column):
+        return ""
+    return "hardly a word is shared" if column.dtype == pl.String else spell(column.dtype)
+
+
 def _is_integer(dtype: object) -> bool:
     return isinstance(dtype, pl.DataType) and dtype.is_integer()
+
+
+WORDS = ColumnKind(
+    "items",
+    "words",
+    "String, Categorical, Enum, integers, or lists of String or integers",
+    _has_words,
+    _why_no_words,
+)

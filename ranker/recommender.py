@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -41,13 +41,17 @@ from ranker.explain.explainer import Explainer
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
 from ranker.id_dtype import IdDtype
+from ranker.lists.apply import BoundPolicy
+from ranker.lists.effect import NO_POLICY, effect_frame
+from ranker.lists.embedding import unit_vectors
+from ranker.lists.policy import Policy
 from ranker.model_files import State
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files
 from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE, GateReport
 from ranker.rerank.lambdarank import LambdaRank
-from ranker.serving import Server
+from ranker.serving import Asked, Server
 from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
 from ranker.snapshot import Snapshot
 from ranker.training import train_reranker, unseen
@@ -354,6 +358,7 @@ class TwoStageRecommender:
         k: int = 10,
         exclude_seen: bool | None = None,
         system: str | None = None,
+        policy: Policy | None = None,
     ) -> pl.DataFrame:
         """Final lists.
 
@@ -374,15 +379,26 @@ class TwoStageRecommender:
         system : str, optional
             ``"two-stage"``, ``"fusion"`` or the name of a source, for comparisons. Default: what
             the gate lets through.
+        policy : Policy, optional
+            Rules, diversity and exploration, see :class:`ranker.lists.Policy`. Its rules win
+            over ``k``.
 
         Returns
         -------
         DataFrame
             One row per user and rank: user_id, item_id (in the caller's dtypes), rank (Int64,
-            1 = best), score (Float32, descending within a user and comparable within a user
-            only; null where the list was filled up by popularity).
+            1 = best), score (Float32, comparable within a user only, and descending within a user
+            unless a policy chose another order; null for items that no source proposed), and,
+            where the policy explores, propensity (Float64, see :class:`ranker.lists.Explore`).
+
+        Raises
+        ------
+        ConfigError, SchemaError
+            If the policy does not fit the data, or asks for more than ``k`` places.
         """
-        return self._lists(user_ids, histories, k, exclude_seen, [system])[0]
+        self._fitted()
+        asked = [Asked(system, self._bind(policy, k))]
+        return self._lists(user_ids, histories, k, exclude_seen, asked)[0]
 
     def recommend_by_system(
         self,
@@ -399,8 +415,63 @@ class TwoStageRecommender:
         """
         self._fitted()
         systems = self._server.systems
-        lists = self._lists(user_ids, histories, k, exclude_seen, systems)
+        lists = self._lists(user_ids, histories, k, exclude_seen, list(map(Asked, systems)))
         return dict(zip(systems, lists, strict=True))
+
+    def policy_effect(
+        self,
+        policy: Policy | Mapping[str, Policy],
+        test: FrameLike,
+        *,
+        k: int = 10,
+        embedding: str | None = None,
+        exclude_seen: bool | None = None,
+    ) -> pl.DataFrame:
+        """What each step of a policy costs and brings, over the users of a test set.
+
+        Parameters
+        ----------
+        policy : Policy, or mapping of name to Policy
+            Of one: its first step, its first two, and so on. Of several: each as it is.
+        test : DataFrame or LazyFrame
+            ``user_id``, ``item_id``.
+        k : int
+        embedding : str, optional
+            A source with vectors, or a column of embeddings: how unlike each other the items of a
+            list are by it is told too, as ``distance``.
+        exclude_seen : bool, optional
+            As in :meth:`recommend`.
+
+        Returns
+        -------
+        DataFrame
+            The first row is without policy, then one per step or policy: step, ndcg, change,
+            change_low, change_high (of NDCG@k against the row above, or, of several policies,
+            against the first row; paired 95 % interval), coverage, novelty (bits), distance,
+            length (items a list); see :func:`ranker.lists.effect.effect_frame`.
+        """
+        log = self._fitted().log
+        pairs = check_interactions(collect(test, table="test", columns=("user_id", "item_id")))
+        check_same_ids(test=pairs, interactions=log)
+        exclude = self._excludes_seen(exclude_seen)
+        named = dict(policy) if isinstance(policy, Mapping) else _by_last_step(policy)
+        asked = [Asked(), *(Asked(policy=self._bind(one, k)) for one in named.values())]
+        users = pairs["user_id"].unique().sort()
+        lists = self._lists(users, None, k, exclude, asked)
+        vectors = None
+        if embedding is not None:
+            context = self._server.context(self._fitted().random_state)
+            items = self._server.snapshot.history.items.values
+            vectors = items, unit_vectors(context, "policy_effect", embedding)
+        return effect_frame(
+            dict(zip([NO_POLICY, *named], lists, strict=True)),
+            pairs,
+            log,
+            k=k,
+            against="first" if isinstance(policy, Mapping) else "previous",
+            exclude_seen=exclude,
+            embedding=vectors,
+        )
 
     def generate_candidates(
         self,
@@ -455,6 +526,33 @@ class TwoStageRecommender:
         """One row per column of :meth:`build_features`: name, family, unit, meaning."""
         self._fitted()
         return self._server.snapshot.tables.describe()
+
+    def feature_importances(self) -> pl.DataFrame:
+        """What the trees split on: name, family, gain; the largest first.
+
+        Returns
+        -------
+        DataFrame
+            One row per feature. ``gain`` (Float64, from 0 to 1) is its share of what all splits
+            gained in training, so that those of a family can be added up.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no second stage.
+        """
+        model = self._fitted().model
+        if model is None:
+            raise NotFittedError(
+                "there is no second stage: the labels had nothing that any source proposed"
+            )
+        gain = model.importance()
+        total = max(float(gain.sum()), 1e-30)
+        split_on = pl.DataFrame({"name": model.names, "gain": gain / total})
+        described = self.describe_features().select("name", "family")
+        return described.join(split_on, on="name", maintain_order="left").sort(
+            "gain", "name", descending=[True, False]
+        )
 
     def score(self, table: pl.DataFrame) -> pl.DataFrame:
         """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
@@ -732,6 +830,7 @@ class TwoStageRecommender:
         self._border = Border(snapshot.history, state.user_dtype, state.item_dtype)
         self.__dict__.pop("_explainer", None)  # it spoke of the snapshot before
         self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
+        self._bound: BoundPolicy | None = None
         self.gate_: GateReport | None = state.gate
         self.choices_ = list(state.choices)
         self.stage_ = state.stage
@@ -762,6 +861,18 @@ class TwoStageRecommender:
         check_flag(exclude_seen=exclude_seen)
         return not self.repeats_ if exclude_seen is None else exclude_seen
 
+    def _bind(self, policy: Policy | None, k: int) -> BoundPolicy | None:
+        if policy is None:
+            return None
+        if not isinstance(policy, Policy):
+            raise ConfigError(f"policy={policy!r}; expected ranker.lists.Policy([step, ...])")
+        check_count(k=k)
+        policy.check_length(k)
+        # Of the one that was served last all is looked up already: users may come one by one.
+        if self._bound is None or self._bound.policy is not policy:
+            self._bound = BoundPolicy.of(policy, self._server.context(self._fitted().random_state))
+        return self._bound
+
     def _asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
         self._fitted()
         return self._border.asked(user_ids, histories)
@@ -785,19 +896,19 @@ class TwoStageRecommender:
         histories: FrameLike | None,
         k: int,
         exclude_seen: bool | None,
-        systems: Sequence[str | None],
+        asked: Sequence[Asked],
     ) -> list[pl.DataFrame]:
         self._fitted()
         check_count(k=k)
-        for system in systems:
-            if system is not None and system not in self._server.systems:
+        for one in asked:
+            if one.system is not None and one.system not in self._server.systems:
                 raise ConfigError(
-                    f"system {system!r} is not known; expected one of {self._server.systems}"
+                    f"system {one.system!r} is not known; expected one of {self._server.systems}"
                 )
         exclude = self._excludes_seen(exclude_seen)
         parts = self._map(
             self._asked(user_ids, histories),
-            lambda part: self._server.lists(part, k, exclude_seen=exclude, systems=systems),
+            lambda part: self._server.lists(part, k, exclude_seen=exclude, asked=asked),
             "recommend",
         )
         return [self._border.for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
@@ -809,3 +920,10 @@ def _in_place_of(
     if new is None:
         return old
     return new if old is None else check_same_schema(table, new, old)
+
+
+def _by_last_step(policy: Policy) -> dict[str, Policy]:
+    """The first step of a policy, the first two and so on, each named by the last of them."""
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"policy={policy!r}; expected ranker.lists.Policy([step, ...])")
+    return {f"{n}. {one.steps[-1]}": one for n, one in enumerate(policy.prefixes(), start=1)}

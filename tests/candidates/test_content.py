@@ -82,7 +82,9 @@ class TestTextSimilarity:
         items = table(2, price=[1.0, 2.0], name=["a", "b"])
         with pytest.raises(ConfigError, match=r"no column 'titel'; there are price \(Float64\)"):
             TextSimilarity(columns=["titel"]).fit(history, items=items)
-        with pytest.raises(ConfigError, match=r"hold no words: price \(Float64\)"):
+        with pytest.raises(
+            ConfigError, match=r"cannot be used: price \(Float64\); expected String"
+        ):
             TextSimilarity(columns=["price"]).fit(history, items=items)
         with pytest.raises(ConfigError, match="no column of items holds text"):
             TextSimilarity().fit(history, items=items)

@@ -110,7 +110,9 @@ def test_words_without_any(data):
     for items in (None, bare):
         fitted = WordSimilarity().fit(Context(world.history, items=items))
         assert_fitted_equals(fitted, lambda *_: {}, query)
-    with pytest.raises(ConfigError, match=r"columns hold no words: price \(Float64\)"):
+    with pytest.raises(
+        ConfigError, match=r"columns cannot be used: price \(Float64\); expected String"
+    ):
         WordSimilarity(columns=("price",)).fit(Context(world.history, items=bare))
 
 

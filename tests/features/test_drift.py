@@ -33,21 +33,25 @@ def index(then, now, n_bins=10) -> float:
     if known:
         quantiles = np.quantile(np.array(known, np.float32), np.arange(1, n_bins) / n_bins)
         edges = sorted({float(np.float32(edge)) for edge in quantiles})
-    names = [
-        "unknown",
-        *(("at", edge) for edge in edges),
-        *(("below", place) for place in range(len(edges) + 1)),
-    ]
+    bins = []
+    for place, edge in enumerate(edges):
+        near = 0.05 * abs(edge) if known.count(edge) >= 0.01 * len(known) else 0.0
+        low, high = edge - near, edge + near
+        if place > 0:
+            low = max(low, (edges[place - 1] + edge) / 2)
+        if place + 1 < len(edges):
+            high = min(high, (edges[place + 1] + edge) / 2)
+        bins.append((low, high))
+    places = ["unknown", *range(2 * len(bins) + 1)]
 
     def shares(values):
-        counts = dict.fromkeys(names, 0.5)
+        counts = dict.fromkeys(places, 0.5)
         for value in values:
             if math.isnan(value):
                 counts["unknown"] += 1
-            elif value in edges:
-                counts["at", value] += 1
             else:
-                counts["below", sum(edge < value for edge in edges)] += 1
+                # Even: between two bins, odd: within one.
+                counts[sum((low <= value) + (high < value) for low, high in bins)] += 1
         return [count / sum(counts.values()) for count in counts.values()]
 
     pairs = zip(shares(then), shares(now), strict=True)
@@ -92,6 +96,18 @@ def test_a_share_of_a_single_value_counts():
     now[:300] = 1.0
     assert population_stability(then, now) > 0.25
     assert population_stability(now, then) > 0.25
+
+
+def test_a_common_value_that_hardly_moves_has_not_shifted():
+    """Two brands: all rows have other values than before, and nearly the same ones."""
+    then = np.where(np.arange(1000) < 700, 0.708, 0.292).astype(np.float32)
+    now = np.where(np.arange(1000) < 700, 0.703, 0.297).astype(np.float32)
+    assert population_stability(then, now) < 0.01
+    assert population_stability(then, 0.8 * now) > 0.25
+    # Shares of the two still count, and so does where rare values lie.
+    assert population_stability(then, np.full_like(now, 0.703)) > 0.25
+    spread = np.linspace(1, 1.04, 1000, dtype=np.float32)
+    assert population_stability(spread, spread + np.float32(0.01)) > 0.1
 
 
 def test_nothing_known_and_constant_columns():

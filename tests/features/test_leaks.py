@@ -9,10 +9,13 @@ import polars as pl
 import pytest
 
 from features import leaks
-from features.block import Feature
+from features.block import Context, Feature
+from features.catalogue import all_blocks
 from features.custom import CustomBlock
 from features.encode import encode
 from features.errors import ConfigError, LeakError, RankerError
+from features.example_source import ExampleSource
+from features.history import LogFacts
 from features.leaks import check_no_leak
 from features.stage import FeatureStage, default_blocks
 from tests.features.logs import KINDS, Event, Log, as_positions
@@ -35,7 +38,19 @@ LOGS = {
 }
 LOG = LOGS["datetime"]
 ITEMS = pl.DataFrame({"item_id": list("abcdefghij"), "brand": ["x", "y"] * 5})
+WIDE = ITEMS.with_columns(
+    tags=pl.Series([["red"], ["red", "green"], [], None, ["green"]] * 2),
+    title=pl.Series(["a red hat", "a green hat", "two hats", None, "shoes"] * 2),
+    price=pl.Series([1.5, None, 4.0, 8.0, 16.0] * 2),
+    made=pl.Series([-400, 19_700, 19_800, None, 3] * 2, dtype=pl.Int32).cast(pl.Date),
+    picture=pl.Series([[1.0, 0.0], [0.5, 2.0], None, [0.0, 1.0], [-1.0, 1.0]] * 2),
+)
+PEOPLE = pl.DataFrame({"user_id": range(8), "country": ["x", "y", None, "x"] * 2})
 PAIR = ("user_id", "item_id")
+# Blocks that have nothing to say on a clock, which the leak check could not tell from honest ones.
+SILENT = {("LastEvents", "none")} | {
+    ("ClockAffinity", kind) for kind in ("clock", "positions", "none")
+}
 
 
 def honest(key, name="honest") -> CustomBlock:
@@ -60,6 +75,26 @@ def test_all_blocks_of_ours_pass_on_every_clock(kind):
     stage = FeatureStage((*default_blocks(), honest("user_id"), honest("item_id", "two")))
     check_no_leak(stage, LOGS[kind], items=ITEMS)
     check_no_leak(stage, LOGS[kind].lazy(), random_state=1, n_instants=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", all_blocks(), ids=lambda block: type(block).__name__)
+def test_every_block_of_the_catalogue_passes_on_every_clock(block, kind):
+    log, tick = LOGS[kind], None
+    if (facts := LogFacts.of(log)).clock.is_comparable:
+        tick = int(facts.clock.ticks(log["timestamp"]).max())
+    history, items, users = encode(log, as_of=tick, facts=facts, items=WIDE, users=PEOPLE)
+    sources = {"one": ExampleSource.of(history)}
+    features = block.fit(Context(history, items, users, sources)).features
+    assert bool(features) == ((type(block).__name__, kind) not in SILENT)
+    check_no_leak(block, log, items=WIDE, users=PEOPLE)
+    check_no_leak(lambda _: block, log, items=WIDE, users=PEOPLE, n_instants=1, random_state=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_whole_catalogue_passes_as_one_stage_that_was_inferred(kind):
+    stage = FeatureStage.infer(LOGS[kind], WIDE, PEOPLE, blocks=all_blocks())
+    check_no_leak(stage, LOGS[kind], items=WIDE, users=PEOPLE)
 
 
 @pytest.mark.parametrize("key", ["user_id", "item_id", PAIR])
@@ -87,6 +122,31 @@ def test_a_planted_leak_is_caught_and_named(leak):
     assert error.instant in {*LOG["timestamp"]}
     assert error.values[0] != error.values[1]
     assert isinstance(error, RankerError)
+
+
+@pytest.mark.parametrize("key", ["user_id", "item_id", PAIR])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_leaky_function_of_ones_own_is_caught_on_every_clock(kind, key):
+    def leaky(log) -> CustomBlock:
+        return CustomBlock("sly", key, lambda history, as_of: log.group_by(key).len())
+
+    with pytest.raises(LeakError, match="sly: 'sly_len'"):
+        check_no_leak(leaky(LOGS[kind]), LOGS[kind])
+    with pytest.raises(LeakError, match=r"sly: 'sly_len'.*(put back|altered|followed by more)"):
+        check_no_leak(leaky, LOGS[kind])
+
+
+@pytest.mark.parametrize("kind", ["datetime", "date", "clock"])
+def test_ties_are_caught_on_every_clock_that_has_instants(kind):
+    def until(log, is_before) -> CustomBlock:
+        def function(history, as_of):
+            return log.filter(is_before(pl.col("timestamp"), as_of)).group_by("item_id").len()
+
+        return CustomBlock("sly", "item_id", function)
+
+    check_no_leak(lambda log: until(log, pl.Expr.lt), LOGS[kind])
+    with pytest.raises(LeakError, match=r"sly: 'sly_len'.*events at that instant or later are"):
+        check_no_leak(lambda log: until(log, pl.Expr.le), LOGS[kind])
 
 
 def test_the_message_says_what_was_changed_and_what_to_do():
