@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/bench_online.py
 
-Complete Journey, everything but the last 28 days, about 200 candidates a household, lists of 10.
+Complete Journey, everything but the last 28 days, about 160 candidates a household, lists of 10.
 """
 
 from __future__ import annotations
