@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -35,10 +36,11 @@ from ranker.defaults import (
 )
 from ranker.drift import window_drift
 from ranker.evaluation.frames import collect
-from ranker.explain import explain_items, titles_of
+from ranker.explain.asked import asked_pairs
+from ranker.explain.explainer import Explainer
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
-from ranker.id_dtype import IdDtype, as_ids
+from ranker.id_dtype import IdDtype
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.effect import NO_POLICY, effect_frame
 from ranker.lists.embedding import unit_vectors
@@ -573,43 +575,87 @@ class TwoStageRecommender:
         return table.select("user_id", "item_id").with_columns(pl.Series("score", scores))
 
     def explain(
-        self, user_id: Any, item_ids: UserIds | None = None, *, k: int = 10
+        self,
+        users: Any = None,
+        item_ids: UserIds | None = None,
+        *,
+        histories: FrameLike | None = None,
+        k: int = 10,
+        exclude_seen: bool | None = None,
+        verb: str = "taken",
     ) -> pl.DataFrame:
-        """Why items are recommended to a user; see :func:`ranker.explain.explain_items`.
+        """Why items are recommended; see :meth:`ranker.explain.explainer.Explainer.explain`.
 
         Parameters
         ----------
-        user_id : id
+        users : id, Series or sequence of ids, DataFrame or LazyFrame
+            A user, several, or a frame with the columns ``user_id`` and ``item_id``, such as
+            :meth:`recommend` returns. Default, beside ``histories``: all of these.
         item_ids : Series or sequence, optional
-            Default: the user's list.
+            Of a single user. Default: the users' lists.
+        histories : DataFrame or LazyFrame, optional
+            What was given to :meth:`recommend`.
         k : int
-            Length of that list.
+            Length of the lists. Rows of a frame are compared with what was proposed for such.
+        exclude_seen : bool, optional
+            As in :meth:`recommend`, which it has to be the same as.
+        verb : str
+            What users do with items, as the sentences say it: a participle, such as ``"bought"``,
+            ``"read"``, ``"played"``.
+
+        Returns
+        -------
+        DataFrame
+            One row per pair, in the order of the lists or the frame: user_id, item_id, score,
+            source, rank, n_sources, ``<family>_effect`` each, reason. Where the trees did not order
+            the list (the gate chose another system, or there are none) score and effects are null.
 
         Raises
         ------
         ConfigError
-            If an item is not in the catalogue.
+            If an item is not in the catalogue, or it is not clear whose items are meant.
         """
         state, snapshot = self._fitted(), self._server.snapshot
-        if item_ids is None:
-            item_ids = self.recommend([user_id], k=k)["item_id"]
-        ids = state.item_dtype.canonical(as_ids(item_ids, "item_ids"), "item_id")
-        rows = snapshot.history.items.encode(ids)
-        if (rows < 0).any():
-            unknown = ids.filter(pl.Series(rows < 0)).head(3).to_list()
+        check_count(k=k)
+        exclude = self._excludes_seen(exclude_seen)
+        pairs = asked_pairs(
+            users,
+            item_ids,
+            lambda some: self.recommend(
+                some if histories is None else None,
+                histories=histories,
+                k=k,
+                exclude_seen=exclude,
+            ),
+            state.user_dtype,
+            state.item_dtype,
+        )
+        item = snapshot.history.items.encode(pairs["item_id"])
+        if (item < 0).any():
+            unknown = pairs["item_id"].filter(pl.Series(item < 0)).head(3).to_list()
             raise ConfigError(f"items {unknown} are not in the catalogue of this model")
-        history = self._asked([user_id], None)
-        candidates = self._server.candidates(history, exclude_seen=self._excludes_seen(None))
+        distinct = pairs["user_id"].unique(maintain_order=True)
+        history = self._asked(None if histories is not None else distinct, histories)
+        if histories is not None:
+            history = history.select(distinct)
+        has_events = history.lengths > 0
         return self._border.for_caller(
-            explain_items(
-                snapshot,
-                state.model,
+            self._explainer.explain(
                 history,
-                candidates,
-                rows,
-                titles_of(snapshot.history.items, state.known_items),
+                history.users.encode(pairs["user_id"]),
+                item,
+                propose=lambda some: self._server.candidates(some, exclude_seen=exclude, k=k),
+                by_trees=np.where(has_events, state.system, state.cold_system) == TWO_STAGE,
+                verb=verb,
+                chunk_size=snapshot.chunk_size(self.chunk_size),
+                n_threads=self.n_threads,
             )
         )
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        state = self._fitted()
+        return Explainer.of(self._server.snapshot, state.model, state.known_items)
 
     def funnel(self, test: FrameLike) -> pl.DataFrame:
         """Where the relevant items of a test set get lost.
@@ -782,6 +828,7 @@ class TwoStageRecommender:
     def _serve(self, state: State, snapshot: Snapshot) -> None:
         self._state = state
         self._border = Border(snapshot.history, state.user_dtype, state.item_dtype)
+        self.__dict__.pop("_explainer", None)  # it spoke of the snapshot before
         self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
         self._bound: BoundPolicy | None = None
         self.gate_: GateReport | None = state.gate

@@ -73,7 +73,7 @@ def lists_frame(lists: Lists, history: History) -> pl.DataFrame:
             "user_id": history.users.decode(user),
             "item_id": history.items.decode(lists.item[user, place]),
             "rank": place + 1,
-            "score": pl.Series(lists.score[user, place], dtype=pl.Float32).fill_nan(None),
+            "score": pl.Series(lists.score[user, place], nan_to_null=True),
         }
     )
     if lists.propensity is None:
