@@ -81,7 +81,7 @@ class FittedAttributeAffinity:
             unit = self.unit_name
             kinds.append((f"recency_{unit}", unit, "time since the user's last of the item's {}"))
         return tuple(
-            Feature(f"affinity_{name}_{kind}", "affinity", unit, meaning.format(name))
+            Feature(f"affinity_{name}_{kind}", "affinity", unit, meaning.format(name), about=name)
             for name in self.attributes
             for kind, unit, meaning in kinds
         )

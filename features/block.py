@@ -29,12 +29,16 @@ class Feature:
         ``"days"``, ``"count"``, ``"share"``, ``"rank"``, ``"score"``...
     meaning : str
         One line for people.
+    about : str, optional
+        What it speaks of, where that is not the pair of user and item as a whole: a source, an
+        attribute of the table of items, or the feature that it compares within the list.
     """
 
     name: str
     family: str
     unit: str
     meaning: str
+    about: str | None = None
 
 
 class Source(Protocol):

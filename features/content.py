@@ -253,6 +253,7 @@ class FittedLatestCosine:
                 "embedding",
                 "score",
                 f"{name}: cosine of the item's vector and the mean over {meaning} of the user",
+                about=name,
             )
             for name in self.vectors
             for kind, meaning in kinds

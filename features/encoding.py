@@ -68,7 +68,7 @@ class AttributeEncoding:
             values = _Values.of(Codes.of(items[name]))
             for kind, unit, meaning, by_value in self._encode(values, counts, takers):
                 title, line = f"encoding_{name}_{kind}", meaning.format(name)
-                features.append(Feature(title, "encoding", unit, line))
+                features.append(Feature(title, "encoding", unit, line, about=name))
                 table.append(values.of_items(by_value))
         return FittedItems(
             tuple(features),

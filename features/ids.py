@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features.arrays import Int32Array
+from features.arrays import Int32Array, Int64Array
+
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Ids:
 
     def encode(self, ids: pl.Series) -> Int32Array:
         """Row number of each id, int32; -1 where the id is not among the values."""
+        if len(ids) <= _FEW and self._ascending is not None and ids.dtype == pl.Int64:
+            # A join would read all the values for the sake of a few ids.
+            asked = ids.to_numpy() if not ids.null_count() else None
+            if asked is not None and len(self):
+                place = np.minimum(np.searchsorted(self._ascending, asked), len(self) - 1)
+                rows = np.where(self._ascending[place] == asked, place, -1)
+                return rows.astype(np.int32)
         found = (
             ids.rename("id")
             .to_frame()
@@ -54,7 +63,14 @@ class Ids:
 
     def decode(self, rows: object) -> pl.Series:
         """Ids of row numbers (all must be valid)."""
-        return self.values.gather(np.asarray(rows))
+        return self.values[np.asarray(rows)]  # which gather would do by way of a query plan
+
+    @cached_property
+    def _ascending(self) -> Int64Array | None:
+        """The values, where they are whole numbers in ascending order."""
+        if self.values.dtype != pl.Int64 or not self.values.is_sorted():
+            return None
+        return self.values.to_numpy()
 
     @cached_property
     def _rows(self) -> pl.DataFrame:

@@ -47,7 +47,13 @@ class Listwise:
         return FittedListwise(
             np.array([index for index, _ in chosen], np.int64),
             tuple(
-                Feature(f"{feature.name}_{kind}", "list", unit, f"{feature.meaning}: {meaning}")
+                Feature(
+                    f"{feature.name}_{kind}",
+                    "list",
+                    unit,
+                    f"{feature.meaning}: {meaning}",
+                    about=feature.name,
+                )
                 for _, feature in chosen
                 for kind, unit, meaning in (
                     ("list_rank", "rank", "rank in the list"),

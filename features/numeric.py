@@ -88,7 +88,13 @@ class FittedNumericAttributes:
     def features(self) -> tuple[Feature, ...]:
         """Three columns a number, two a date, then those within the category."""
         return tuple(
-            Feature(f"attribute_{attribute.name}_{kind}", "attribute", unit, meaning)
+            Feature(
+                f"attribute_{attribute.name}_{kind}",
+                "attribute",
+                unit,
+                meaning,
+                about=attribute.name,
+            )
             for attribute in self.attributes.values()
             for kind, unit, meaning in self._kinds(attribute)
         )

@@ -82,6 +82,7 @@ class FittedHistorySimilarity:
                 "similarity",
                 "score",
                 f"{name} similarity {AGGREGATES[aggregate]}",
+                about=name,
             )
             for name in self.similarities
             for aggregate in self.aggregates
@@ -203,7 +204,7 @@ class FittedEmbeddingAffinity:
             "cosine": "cosine of the user's and the item's vector",
         }
         return tuple(
-            Feature(f"{name}_{kind}", "embedding", "score", f"{name}: {meaning}")
+            Feature(f"{name}_{kind}", "embedding", "score", f"{name}: {meaning}", about=name)
             for name in self.sources
             for kind, meaning in meanings.items()
         )

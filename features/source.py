@@ -38,7 +38,7 @@ class FittedSourceScores:
             ("percentile", "share", "rank over the number of its proposals to the user"),
         )
         single = tuple(
-            Feature(f"{name}_{kind}", "source", unit, f"{meaning} by {name}")
+            Feature(f"{name}_{kind}", "source", unit, f"{meaning} by {name}", about=name)
             for name in self.sources
             for kind, unit, meaning in each
         )

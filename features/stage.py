@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,16 +182,20 @@ class FeatureTables:
     blocks: tuple[FittedBlock, ...]
     listwise: FittedListwise
 
-    @property
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
         """All columns, in order."""
         single = (feature for block in self.blocks for feature in block.features)
         return (*single, *self.listwise.features)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all columns, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def _widths(self) -> tuple[int, ...]:
+        return tuple(len(block.features) for block in self.blocks)
 
     def transform(self, history: History, candidates: Candidates) -> Float32Array:
         """Features of candidates.
@@ -224,8 +229,8 @@ class FeatureTables:
         if not candidates.n_rows:
             return
         start = 0
-        for block in self.blocks:
-            stop = start + len(block.features)
+        for block, width in zip(self.blocks, self._widths, strict=True):
+            stop = start + width
             block.fill(history, candidates, table[:, start:stop])
             start = stop
         self.listwise.fill(candidates.indptr, table, table[:, start:])
@@ -245,4 +250,8 @@ class FeatureTables:
 
     def describe(self) -> pl.DataFrame:
         """One row per feature: name, family, unit, meaning."""
-        return pl.DataFrame([vars(feature) for feature in self.features])
+        columns = ("name", "family", "unit", "meaning")
+        return pl.DataFrame(
+            {column: [getattr(feature, column) for feature in self.features] for column in columns},
+            schema=dict.fromkeys(columns, pl.String),
+        )

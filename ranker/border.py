@@ -113,16 +113,17 @@ class Border:
         if user_ids is None:
             return self.history
         asked = self.user_dtype.canonical(as_ids(user_ids, "user_ids"), "user_id")
-        return self.history.select(asked.unique(maintain_order=True))
+        return self.history.select(asked.unique(maintain_order=True) if len(asked) > 1 else asked)
 
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Ids in the dtypes in which they came."""
         dtypes = {"user_id": self.user_dtype, "item_id": self.item_dtype}
-        return frame.with_columns(
+        restored = [
             dtype.restore(frame[column])
             for column, dtype in dtypes.items()
-            if column in frame.columns
-        )
+            if column in frame.columns and frame.schema[column] != dtype.dtype
+        ]
+        return frame.with_columns(restored) if restored else frame
 
 
 def check_same_ids(**frames: pl.DataFrame) -> None:

@@ -121,7 +121,7 @@ def _show(
     print(hanging(f"household {user_id}, last basket: {basket}{more}", indent=4))
     bought = test.filter(pl.col("user_id") == user_id).select("item_id").unique()
     lists = (
-        recommender.explain(user_id, k=_K)
+        recommender.explain(user_id, k=_K, verb="bought")
         .with_row_index("place", offset=1)
         .join(titles, on="item_id", how="left", maintain_order="left")
         .with_columns(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from features.history import History
 from ranker.progress import progress_bar
@@ -19,6 +22,20 @@ T = TypeVar("T")
 def n_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to a single thread: several round in another way, and fight with ours.
+
+    Finding the libraries takes milliseconds, which is long beside the list of one user. They come
+    with imports, so that what was found is right until the next one.
+    """
+    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _libraries(_: int) -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def map_chunks(
@@ -46,9 +63,14 @@ def map_chunks(
     description : str
         For the progress bar.
     """
+    if 0 < history.n_users <= chunk_size:
+        # One run needs neither threads nor a bar: both take as long as the list of a user.
+        with one_blas_thread():
+            yield work(0, history)
+        return
     with (
         # One for all: limits that threads set and lift side by side stay behind.
-        threadpool_limits(1, "blas"),
+        one_blas_thread(),
         progress_bar(history.n_users, description, "user") as bar,
         ThreadPoolExecutor(n_threads or n_cores()) as pool,
     ):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -35,17 +36,22 @@ from ranker.defaults import (
 )
 from ranker.drift import window_drift
 from ranker.evaluation.frames import collect
-from ranker.explain import explain_items, titles_of
+from ranker.explain.asked import asked_pairs
+from ranker.explain.explainer import Explainer
 from ranker.funnel import FunnelCounts
 from ranker.holdout import Holdout
-from ranker.id_dtype import IdDtype, as_ids
+from ranker.id_dtype import IdDtype
+from ranker.lists.apply import BoundPolicy
+from ranker.lists.effect import NO_POLICY, effect_frame
+from ranker.lists.embedding import unit_vectors
+from ranker.lists.policy import Policy
 from ranker.model_files import State
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files
 from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE, GateReport
 from ranker.rerank.lambdarank import LambdaRank
-from ranker.serving import Server
+from ranker.serving import Asked, Server
 from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
 from ranker.snapshot import Snapshot
 from ranker.training import train_reranker, unseen
@@ -352,6 +358,7 @@ class TwoStageRecommender:
         k: int = 10,
         exclude_seen: bool | None = None,
         system: str | None = None,
+        policy: Policy | None = None,
     ) -> pl.DataFrame:
         """Final lists.
 
@@ -372,15 +379,26 @@ class TwoStageRecommender:
         system : str, optional
             ``"two-stage"``, ``"fusion"`` or the name of a source, for comparisons. Default: what
             the gate lets through.
+        policy : Policy, optional
+            Rules, diversity and exploration, see :class:`ranker.lists.Policy`. Its rules win
+            over ``k``.
 
         Returns
         -------
         DataFrame
             One row per user and rank: user_id, item_id (in the caller's dtypes), rank (Int64,
-            1 = best), score (Float32, descending within a user and comparable within a user
-            only; null where the list was filled up by popularity).
+            1 = best), score (Float32, comparable within a user only, and descending within a user
+            unless a policy chose another order; null for items that no source proposed), and,
+            where the policy explores, propensity (Float64, see :class:`ranker.lists.Explore`).
+
+        Raises
+        ------
+        ConfigError, SchemaError
+            If the policy does not fit the data, or asks for more than ``k`` places.
         """
-        return self._lists(user_ids, histories, k, exclude_seen, [system])[0]
+        self._fitted()
+        asked = [Asked(system, self._bind(policy, k))]
+        return self._lists(user_ids, histories, k, exclude_seen, asked)[0]
 
     def recommend_by_system(
         self,
@@ -397,8 +415,63 @@ class TwoStageRecommender:
         """
         self._fitted()
         systems = self._server.systems
-        lists = self._lists(user_ids, histories, k, exclude_seen, systems)
+        lists = self._lists(user_ids, histories, k, exclude_seen, list(map(Asked, systems)))
         return dict(zip(systems, lists, strict=True))
+
+    def policy_effect(
+        self,
+        policy: Policy | Mapping[str, Policy],
+        test: FrameLike,
+        *,
+        k: int = 10,
+        embedding: str | None = None,
+        exclude_seen: bool | None = None,
+    ) -> pl.DataFrame:
+        """What each step of a policy costs and brings, over the users of a test set.
+
+        Parameters
+        ----------
+        policy : Policy, or mapping of name to Policy
+            Of one: its first step, its first two, and so on. Of several: each as it is.
+        test : DataFrame or LazyFrame
+            ``user_id``, ``item_id``.
+        k : int
+        embedding : str, optional
+            A source with vectors, or a column of embeddings: how unlike each other the items of a
+            list are by it is told too, as ``distance``.
+        exclude_seen : bool, optional
+            As in :meth:`recommend`.
+
+        Returns
+        -------
+        DataFrame
+            The first row is without policy, then one per step or policy: step, ndcg, change,
+            change_low, change_high (of NDCG@k against the row above, or, of several policies,
+            against the first row; paired 95 % interval), coverage, novelty (bits), distance,
+            length (items a list); see :func:`ranker.lists.effect.effect_frame`.
+        """
+        log = self._fitted().log
+        pairs = check_interactions(collect(test, table="test", columns=("user_id", "item_id")))
+        check_same_ids(test=pairs, interactions=log)
+        exclude = self._excludes_seen(exclude_seen)
+        named = dict(policy) if isinstance(policy, Mapping) else _by_last_step(policy)
+        asked = [Asked(), *(Asked(policy=self._bind(one, k)) for one in named.values())]
+        users = pairs["user_id"].unique().sort()
+        lists = self._lists(users, None, k, exclude, asked)
+        vectors = None
+        if embedding is not None:
+            context = self._server.context(self._fitted().random_state)
+            items = self._server.snapshot.history.items.values
+            vectors = items, unit_vectors(context, "policy_effect", embedding)
+        return effect_frame(
+            dict(zip([NO_POLICY, *named], lists, strict=True)),
+            pairs,
+            log,
+            k=k,
+            against="first" if isinstance(policy, Mapping) else "previous",
+            exclude_seen=exclude,
+            embedding=vectors,
+        )
 
     def generate_candidates(
         self,
@@ -502,43 +575,87 @@ class TwoStageRecommender:
         return table.select("user_id", "item_id").with_columns(pl.Series("score", scores))
 
     def explain(
-        self, user_id: Any, item_ids: UserIds | None = None, *, k: int = 10
+        self,
+        users: Any = None,
+        item_ids: UserIds | None = None,
+        *,
+        histories: FrameLike | None = None,
+        k: int = 10,
+        exclude_seen: bool | None = None,
+        verb: str = "taken",
     ) -> pl.DataFrame:
-        """Why items are recommended to a user; see :func:`ranker.explain.explain_items`.
+        """Why items are recommended; see :meth:`ranker.explain.explainer.Explainer.explain`.
 
         Parameters
         ----------
-        user_id : id
+        users : id, Series or sequence of ids, DataFrame or LazyFrame
+            A user, several, or a frame with the columns ``user_id`` and ``item_id``, such as
+            :meth:`recommend` returns. Default, beside ``histories``: all of these.
         item_ids : Series or sequence, optional
-            Default: the user's list.
+            Of a single user. Default: the users' lists.
+        histories : DataFrame or LazyFrame, optional
+            What was given to :meth:`recommend`.
         k : int
-            Length of that list.
+            Length of the lists. Rows of a frame are compared with what was proposed for such.
+        exclude_seen : bool, optional
+            As in :meth:`recommend`, which it has to be the same as.
+        verb : str
+            What users do with items, as the sentences say it: a participle, such as ``"bought"``,
+            ``"read"``, ``"played"``.
+
+        Returns
+        -------
+        DataFrame
+            One row per pair, in the order of the lists or the frame: user_id, item_id, score,
+            source, rank, n_sources, ``<family>_effect`` each, reason. Where the trees did not order
+            the list (the gate chose another system, or there are none) score and effects are null.
 
         Raises
         ------
         ConfigError
-            If an item is not in the catalogue.
+            If an item is not in the catalogue, or it is not clear whose items are meant.
         """
         state, snapshot = self._fitted(), self._server.snapshot
-        if item_ids is None:
-            item_ids = self.recommend([user_id], k=k)["item_id"]
-        ids = state.item_dtype.canonical(as_ids(item_ids, "item_ids"), "item_id")
-        rows = snapshot.history.items.encode(ids)
-        if (rows < 0).any():
-            unknown = ids.filter(pl.Series(rows < 0)).head(3).to_list()
+        check_count(k=k)
+        exclude = self._excludes_seen(exclude_seen)
+        pairs = asked_pairs(
+            users,
+            item_ids,
+            lambda some: self.recommend(
+                some if histories is None else None,
+                histories=histories,
+                k=k,
+                exclude_seen=exclude,
+            ),
+            state.user_dtype,
+            state.item_dtype,
+        )
+        item = snapshot.history.items.encode(pairs["item_id"])
+        if (item < 0).any():
+            unknown = pairs["item_id"].filter(pl.Series(item < 0)).head(3).to_list()
             raise ConfigError(f"items {unknown} are not in the catalogue of this model")
-        history = self._asked([user_id], None)
-        candidates = self._server.candidates(history, exclude_seen=self._excludes_seen(None))
+        distinct = pairs["user_id"].unique(maintain_order=True)
+        history = self._asked(None if histories is not None else distinct, histories)
+        if histories is not None:
+            history = history.select(distinct)
+        has_events = history.lengths > 0
         return self._border.for_caller(
-            explain_items(
-                snapshot,
-                state.model,
+            self._explainer.explain(
                 history,
-                candidates,
-                rows,
-                titles_of(snapshot.history.items, state.known_items),
+                history.users.encode(pairs["user_id"]),
+                item,
+                propose=lambda some: self._server.candidates(some, exclude_seen=exclude, k=k),
+                by_trees=np.where(has_events, state.system, state.cold_system) == TWO_STAGE,
+                verb=verb,
+                chunk_size=snapshot.chunk_size(self.chunk_size),
+                n_threads=self.n_threads,
             )
         )
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        state = self._fitted()
+        return Explainer.of(self._server.snapshot, state.model, state.known_items)
 
     def funnel(self, test: FrameLike) -> pl.DataFrame:
         """Where the relevant items of a test set get lost.
@@ -711,7 +828,9 @@ class TwoStageRecommender:
     def _serve(self, state: State, snapshot: Snapshot) -> None:
         self._state = state
         self._border = Border(snapshot.history, state.user_dtype, state.item_dtype)
+        self.__dict__.pop("_explainer", None)  # it spoke of the snapshot before
         self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
+        self._bound: BoundPolicy | None = None
         self.gate_: GateReport | None = state.gate
         self.choices_ = list(state.choices)
         self.stage_ = state.stage
@@ -742,6 +861,18 @@ class TwoStageRecommender:
         check_flag(exclude_seen=exclude_seen)
         return not self.repeats_ if exclude_seen is None else exclude_seen
 
+    def _bind(self, policy: Policy | None, k: int) -> BoundPolicy | None:
+        if policy is None:
+            return None
+        if not isinstance(policy, Policy):
+            raise ConfigError(f"policy={policy!r}; expected ranker.lists.Policy([step, ...])")
+        check_count(k=k)
+        policy.check_length(k)
+        # Of the one that was served last all is looked up already: users may come one by one.
+        if self._bound is None or self._bound.policy is not policy:
+            self._bound = BoundPolicy.of(policy, self._server.context(self._fitted().random_state))
+        return self._bound
+
     def _asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
         self._fitted()
         return self._border.asked(user_ids, histories)
@@ -765,19 +896,19 @@ class TwoStageRecommender:
         histories: FrameLike | None,
         k: int,
         exclude_seen: bool | None,
-        systems: Sequence[str | None],
+        asked: Sequence[Asked],
     ) -> list[pl.DataFrame]:
         self._fitted()
         check_count(k=k)
-        for system in systems:
-            if system is not None and system not in self._server.systems:
+        for one in asked:
+            if one.system is not None and one.system not in self._server.systems:
                 raise ConfigError(
-                    f"system {system!r} is not known; expected one of {self._server.systems}"
+                    f"system {one.system!r} is not known; expected one of {self._server.systems}"
                 )
         exclude = self._excludes_seen(exclude_seen)
         parts = self._map(
             self._asked(user_ids, histories),
-            lambda part: self._server.lists(part, k, exclude_seen=exclude, systems=systems),
+            lambda part: self._server.lists(part, k, exclude_seen=exclude, asked=asked),
             "recommend",
         )
         return [self._border.for_caller(pl.concat(frames)) for frames in zip(*parts, strict=True)]
@@ -789,3 +920,10 @@ def _in_place_of(
     if new is None:
         return old
     return new if old is None else check_same_schema(table, new, old)
+
+
+def _by_last_step(policy: Policy) -> dict[str, Policy]:
+    """The first step of a policy, the first two and so on, each named by the last of them."""
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"policy={policy!r}; expected ranker.lists.Policy([step, ...])")
+    return {f"{n}. {one.steps[-1]}": one for n, one in enumerate(policy.prefixes(), start=1)}

@@ -15,12 +15,22 @@ from features.history import History
 from ranker.candidates.popularity import Popularity
 from ranker.defaults import popularity_of
 from ranker.funnel import Hits
+from ranker.lists.apply import BoundPolicy
+from ranker.lists.context import ListContext
 from ranker.lists.topk import lists_frame, make_lists
 from ranker.rerank.first_stage import FUSION, first_stage_scores
 from ranker.rerank.gate import TWO_STAGE
 from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.snapshot import Snapshot
 from ranker.training import mark_relevant
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Lists that are asked for: by a system (default: what the gate chose), under a policy."""
+
+    system: str | None = None
+    policy: BoundPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -92,16 +102,34 @@ class Server:
             scores = np.where(cold_rows, cold_scores, scores)
         return scores
 
+    def context(self, random_state: int) -> ListContext:
+        """What the steps of a policy may know."""
+        snapshot = self.snapshot
+        return ListContext(
+            history=snapshot.history,
+            items=snapshot.items,
+            users=snapshot.users,
+            sources=snapshot.generators,
+            fill=self.fill,
+            random_state=random_state,
+        )
+
     def lists(
-        self, history: History, k: int, *, exclude_seen: bool, systems: Sequence[str | None]
+        self, history: History, k: int, *, exclude_seen: bool, asked: Sequence[Asked]
     ) -> list[pl.DataFrame]:
-        """Final lists by each system, from the same candidates: user_id, item_id, rank, score."""
+        """Final lists as asked for, from the same candidates: user_id, item_id, rank, score."""
         k = min(k, self.snapshot.history.n_items)
         candidates = self.candidates(history, exclude_seen=exclude_seen, k=k)
+        scores: dict[str | None, Float32Array] = {}
         frames = []
-        for system in systems:
-            scores = self.score(history, candidates, system)
-            lists = make_lists(candidates, scores, history, self.fill, k, exclude_seen=exclude_seen)
+        for one in asked:
+            if one.system not in scores:
+                scores[one.system] = self.score(history, candidates, one.system)
+            chosen = (candidates, scores[one.system], history)
+            if one.policy is None:
+                lists = make_lists(*chosen, self.fill, k, exclude_seen=exclude_seen)
+            else:
+                lists = one.policy.lists(*chosen, k, exclude_seen=exclude_seen)
             frames.append(lists_frame(lists, history))
         return frames
 

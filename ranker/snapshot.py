@@ -40,12 +40,17 @@ class Snapshot:
         Computed from ``history``.
     every_item : bool
         The whole catalogue is proposed to everybody, whatever the generators say of it.
+    items, users : DataFrame or None
+        Attributes as of the instant, one row per row number of ``history.items`` and
+        ``history.users``.
     """
 
     history: History
     generators: dict[str, Generator]
     tables: FeatureTables
     every_item: bool = False
+    items: pl.DataFrame | None = None
+    users: pl.DataFrame | None = None
 
     @classmethod
     def build(
@@ -104,7 +109,7 @@ class Snapshot:
     ) -> Snapshot:
         """Compute the feature tables for a history and its fitted generators."""
         context = Context(history, items=items, users=users, sources=generators)
-        return cls(history, generators, stage.fit(context), every_item)
+        return cls(history, generators, stage.fit(context), every_item, items, users)
 
     def candidates(
         self,

@@ -48,7 +48,7 @@ def test_three_hundred_households(journey: Dataset, few: pl.DataFrame):
     popular = evaluate(systems["popular"], test, k=K, metrics="ndcg")["mean"].item()
     assert popular < 0.75 * ndcg
     why = recommender.explain(users[0], k=5)
-    assert why["reason"].str.contains("taken|goes with|of late|by ").all()
+    assert why["reason"].str.contains("taken|goes with|matches the taste for|by ").all()
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ranker import ModelFormatError, TwoStageRecommender
+from ranker import ConfigError, ModelFormatError, TwoStageRecommender
 from ranker.persistence import bytes_to_arrays, bytes_to_frame
 from tests.logs import CLOCKS, make_log
-from tests.recommenders import everything
+from tests.recommenders import everything, item_table
 
 LOG = make_log("datetime")
 FILES = [
@@ -82,8 +82,11 @@ def test_everything_comes_back(clock, tmp_path: Path):
 
 def test_a_loaded_model_can_be_fitted_again(model, fitted):
     again = TwoStageRecommender.load(model)
-    again.fit(make_log("datetime", seed=7))
+    log = make_log("datetime", seed=7)
+    again.fit(log, items=item_table())
     assert again.fingerprint != fitted.fingerprint
+    with pytest.raises(ConfigError, match="give items="):  # whose columns its features read
+        again.fit(log)
 
 
 def test_the_files_are_those_of_the_manifest_and_the_same_each_time(model, fitted, tmp_path):

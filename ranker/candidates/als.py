@@ -17,6 +17,7 @@ from features.history import History
 from ranker.arguments import check_count
 from ranker.candidates.base import Retrieved
 from ranker.candidates.vectors import VectorGenerator
+from ranker.parallel import one_blas_thread
 
 
 @dataclass
@@ -100,18 +101,25 @@ class ALS(VectorGenerator):
     def _fold_in(self, history: History) -> Float32Array:
         if not history.n_users:
             return np.zeros((0, self.factors), np.float32)
-        with threadpool_limits(1, "blas"):
-            model = AlternatingLeastSquares(
+        with one_blas_thread():
+            users = np.arange(history.n_users)
+            vectors = self._solver().recalculate_user(users, self._confidence(history))
+        return np.asarray(vectors, np.float32).reshape(history.n_users, self.factors)
+
+    def _solver(self) -> AlternatingLeastSquares:
+        """Solves for users; keeps the items' Gram matrix from one call to the next."""
+        solver = getattr(self, "_solver_of_users", None)
+        if solver is None or solver.item_factors is not self.vectors_:
+            solver = AlternatingLeastSquares(
                 factors=self.factors,
                 regularization=self.regularization,
                 alpha=self.alpha,
                 num_threads=1,
                 dtype=np.float32,
             )
-            model.item_factors = self.vectors_
-            users = np.arange(history.n_users)
-            vectors = model.recalculate_user(users, self._confidence(history))
-        return np.asarray(vectors, np.float32).reshape(history.n_users, self.factors)
+            solver.item_factors = self.vectors_
+            self._solver_of_users = solver
+        return solver
 
     def _confidence(self, history: History) -> sparse.csr_matrix:
         half_life = float(self.half_life_ticks_)

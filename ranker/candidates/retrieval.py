@@ -17,14 +17,17 @@ from features.kernel import kernel
 from ranker.candidates.approximate import ItemGraph
 from ranker.candidates.base import Retrieved
 from ranker.candidates.select import GROUP, BestSoFar, mask_seen
-from ranker.topk import offer, sort_best_first
+from ranker.topk import is_worse, offer, sort_best_first
 
-# OpenBLAS multiplies a single row by another routine than several, with other rounding. Blocks of
-# one fixed height make a user's scores independent of who is served along with him.
+# OpenBLAS rounds a score by where its row and column stand in the product. So a product only finds
+# the best items and a few more; their scores are computed again, one by one, and are the same
+# whoever is served alongside. What is left to rounding is which of two items with equal scores
+# comes in, if they stand further behind than these.
+_SPARE = 8
+
 _BLOCK = 128
-
-_TILE = 16_384  # items whose scores are made at a time: a block of them takes 8 MB
-_RUN = 1024  # users who share the copy of a tile
+_TILE = 16_384  # items whose scores are made at a time: a block of them takes 3 MB
+_RUN = 1024  # users whose lists grow side by side while a tile is in the cache
 
 
 def top_by_vectors(
@@ -65,24 +68,27 @@ def top_by_vectors(
             *(history, users, found),
             exclude_seen=exclude_seen,
         )
+    wide = min(depth + _SPARE, len(item_rows))
     position = np.full(history.n_items, -1, np.int32)
     position[item_rows] = np.arange(len(item_rows), dtype=np.int32)
     for start in range(0, len(users), _RUN):
         run = users[start : start + _RUN]
         indptr, seen = _events(history, run)
-        best = BestSoFar(len(run), depth, len(item_rows))
-        blocks = _blocks(user_vectors[run])
+        best = BestSoFar(len(run), wide, len(item_rows))
+        vectors = user_vectors[run]
         for first, rows, tile in _tiles(item_vectors, item_rows):
-            scores = np.empty((_BLOCK, len(rows)), np.float32)
-            for number, block in enumerate(blocks):
-                np.matmul(block, tile, out=scores)
-                scores[:, len(item_rows) - first :] = -np.inf
-                begin, end = number * _BLOCK, min((number + 1) * _BLOCK, len(run))
+            scores = np.empty((min(_BLOCK, len(run)), len(rows)), np.float32)
+            scores[:, len(tile) :] = -np.inf
+            for begin in range(0, len(run), _BLOCK):
+                end = min(begin + _BLOCK, len(run))
+                part = scores[: end - begin]
+                np.matmul(vectors[begin:end], tile.T, out=part[:, : len(tile)])
                 if exclude_seen:
-                    mask_seen(scores, position, first, indptr[begin : end + 1], seen)
-                best.offer(slice(begin, end), scores, rows)
-        lists = best.lists()
-        found.item[run, :depth], found.score[run, :depth] = lists.item, lists.score
+                    mask_seen(part, position, first, indptr[begin : end + 1], seen)
+                best.offer(slice(begin, end), part, rows)
+        _score_again(
+            vectors, item_vectors, position, best.lists().item, run, depth, found.item, found.score
+        )
     return found
 
 
@@ -94,33 +100,65 @@ def _events(history: History, users: Int64Array) -> tuple[Int64Array, Int32Array
     return indptr, history.item[places]
 
 
-def _blocks(vectors: Float32Array) -> Float32Array:
-    """Users' vectors in blocks of one height, [n_blocks, _BLOCK, n_factors], zeros at the end."""
-    n_blocks = -(-len(vectors) // _BLOCK)
-    blocks = np.zeros((n_blocks, _BLOCK, vectors.shape[1]), np.float32)
-    blocks.reshape(-1, vectors.shape[1])[: len(vectors)] = vectors
-    return blocks
-
-
 def _tiles(
     vectors: Float32Array, rows: Int32Array
 ) -> Iterator[tuple[int, Int32Array, Float32Array]]:
-    """Cut the items: position of the first, row numbers [width], vectors [n_factors, width].
+    """Cut the items: position of the first, row numbers [width], vectors [n, n_factors].
 
-    Tiles are of one width, filled up by zeros: they depend on the catalogue alone, and so does
-    the rounding of the scores.
+    Row numbers are filled up by zeros to one width, of which only the last tile has less: tiles
+    depend on the catalogue alone.
     """
     n_tiles = -(-len(rows) // _TILE)
     width = -(-len(rows) // (n_tiles * GROUP)) * GROUP
     for first in range(0, len(rows), width):
-        n = min(width, len(rows) - first)
+        tile = vectors[first : first + width]
         tile_rows = np.zeros(width, np.int32)
-        tile_rows[:n] = rows[first : first + n]
-        tile = np.zeros((vectors.shape[1], width), np.float32)
-        for start in range(0, n, 64):  # in pieces that stay in the cache
-            piece = vectors[first + start : first + min(start + 64, n)]
-            tile[:, start : start + len(piece)] = piece.T
+        tile_rows[: len(tile)] = rows[first : first + width]
         yield first, tile_rows, tile
+
+
+@kernel
+def _score_again(
+    vectors: Float32Array,
+    item_vectors: Float32Array,
+    position: Int32Array,
+    item: Int32Array,
+    users: Int64Array,
+    depth: int,
+    out_item: Int32Array,
+    out_score: Float32Array,
+) -> None:
+    """The best of some items of each user, by inner products in double precision."""
+    n_factors = vectors.shape[1]
+    items = np.empty(item.shape[1], np.int32)
+    scores = np.empty(item.shape[1], np.float32)
+    for place in range(len(users)):
+        size = 0
+        for at in range(item.shape[1]):
+            row = item[place, at]
+            if row < 0:
+                break
+            other = item_vectors[position[row]]
+            even, odd = 0.0, 0.0  # two sums, which do not wait for each other
+            for factor in range(0, n_factors - 1, 2):
+                even += np.float64(vectors[place, factor]) * other[factor]
+                odd += np.float64(vectors[place, factor + 1]) * other[factor + 1]
+            if n_factors % 2:
+                even += np.float64(vectors[place, n_factors - 1]) * other[n_factors - 1]
+            # Rounded before it is compared, so that ties are seen as such.
+            score = np.float32(even + odd)
+            # They come in order but for the rounding: an item hardly ever moves far.
+            hole = size
+            while hole > 0 and is_worse(
+                float(scores[hole - 1]), items[hole - 1], float(score), row
+            ):
+                scores[hole], items[hole] = scores[hole - 1], items[hole - 1]
+                hole -= 1
+            scores[hole], items[hole] = score, row
+            size += 1
+        size = min(size, depth)
+        out_item[users[place], :size] = items[:size]
+        out_score[users[place], :size] = scores[:size]
 
 
 def top_by_similarity(

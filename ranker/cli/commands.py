@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from features.errors import ConfigError
 from ranker.config import Config, example_config, load_config
@@ -113,13 +113,16 @@ def export(*, config: str, quiet: bool) -> int:
             f"there is no model at {settings.model.path}; run `ranker fit {config}` first"
         )
     recommender = _load_model(settings.model.path)
+    options: dict[str, Any] = {}
+    if wanted.chunk_size is not None:
+        options["chunk_size"] = wanted.chunk_size
     result = export_recommendations(
         recommender,
         None if wanted.users == "all" else _read_users(wanted.users, recommender.user_ids.dtype),
         wanted.path,
         k=wanted.k,
         exclude_seen=settings.split.exclude_seen,
-        **({} if wanted.chunk_size is None else {"chunk_size": wanted.chunk_size}),
+        **options,
     )
     _say(
         f"exported {result.n_rows:,} rows for {result.n_users:,} users to {result.path}: "

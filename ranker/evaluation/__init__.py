@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ranker.evaluation.compare import compare
+from ranker.evaluation.distance import intra_list_distance
 from ranker.evaluation.evaluate import DEFAULT_METRICS, evaluate, evaluate_per_user
 from ranker.evaluation.intervals import (
     Interval,
@@ -12,6 +13,7 @@ from ranker.evaluation.intervals import (
     paired_interval,
 )
 from ranker.evaluation.metrics import METRICS, Metric, hit_matrix
+from ranker.evaluation.novelty import mean_information
 from ranker.evaluation.splits import split_by_time
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "evaluate",
     "evaluate_per_user",
     "hit_matrix",
+    "intra_list_distance",
+    "mean_information",
     "paired_interval",
     "split_by_time",
 ]

@@ -14,10 +14,11 @@ from features.errors import ConfigError, SchemaError
 from ranker.evaluation.frames import FrameLike, check_pairs, check_recommendations
 from ranker.evaluation.intervals import bootstrap_intervals
 from ranker.evaluation.metrics import METRICS, check_metric_name, hit_matrix
+from ranker.evaluation.novelty import information_matrix, mean_information
 
-COVERAGE = "coverage"
+COVERAGE, NOVELTY = "coverage", "novelty"
 DEFAULT_METRICS = ("ndcg", "recall", "map", "mrr", "hit_rate", COVERAGE)
-_KNOWN = (*METRICS, COVERAGE)
+_KNOWN = (*METRICS, COVERAGE, NOVELTY)
 
 
 def evaluate(
@@ -46,11 +47,13 @@ def evaluate(
     k : int or sequence of int
         Depths, at least 1.
     metrics : str or sequence of str, optional
-        Names of :data:`ranker.evaluation.METRICS` or ``"coverage"``. Left out, they are ndcg,
-        recall, map, mrr, hit_rate, and, where ``train`` is given, coverage.
+        Names of :data:`ranker.evaluation.METRICS`, ``"coverage"`` or ``"novelty"``. Left out, they
+        are ndcg, recall, map, mrr, hit_rate, and, where ``train`` is given, coverage.
     train : DataFrame or LazyFrame, optional
         ``user_id, item_id`` of what the recommender was fitted on. Its distinct items are the
-        catalogue of coverage, and its pairs are what ``exclude_seen`` excludes.
+        catalogue of coverage, the shares of its users who took an item make novelty (mean bits,
+        see :func:`ranker.evaluation.novelty.mean_information`), and its pairs are what
+        ``exclude_seen`` excludes.
     exclude_seen : bool
         Take the pairs of ``train`` out of ``test``: for recommenders that do not repeat what a user
         has had. Users with nothing left are left out.
@@ -72,7 +75,7 @@ def evaluate(
         bad or repeated ranks, repeated items, or no test rows. One error names all problems of
         the frame.
     ConfigError
-        An unknown metric or a bad k; coverage asked for, or ``exclude_seen``, without ``train``.
+        An unknown metric or a bad k; coverage, novelty or ``exclude_seen`` without ``train``.
 
     Examples
     --------
@@ -83,7 +86,7 @@ def evaluate(
     """
     names = _metric_names(metrics, train)
     depths = _depths(k)
-    judged = _judge(recommendations, test, max(depths), train, exclude_seen)
+    judged = _judge(recommendations, test, max(depths), train, exclude_seen, NOVELTY in names)
     cells = [(name, depth) for name in names if name != COVERAGE for depth in depths]
     summary: dict[tuple[str, int], tuple[float, float | None, float | None]] = {}
     if cells:
@@ -127,9 +130,9 @@ def evaluate_per_user(
     SchemaError, ConfigError
         As :func:`evaluate`; ConfigError also where coverage is asked for.
     """
-    names = _metric_names(metrics, None, coverage_hint="use evaluate for it")
+    names = _metric_names(metrics, train, coverage_hint="use evaluate for it", per_user=True)
     depths = _depths(k)
-    judged = _judge(recommendations, test, max(depths), train, exclude_seen)
+    judged = _judge(recommendations, test, max(depths), train, exclude_seen, NOVELTY in names)
     cells = [(name, depth) for name in names for depth in depths]
     values = _values(judged, cells)
     users = judged.users.cast(test.collect_schema()["user_id"])
@@ -153,6 +156,7 @@ class _Judged:
     n_relevant: NDArray[np.int64]
     lists: pl.DataFrame
     catalogue: pl.Series  # distinct items of train; empty without it
+    information: NDArray[np.float64] | None  # bits by rank; None where nobody asks
 
 
 def _judge(
@@ -161,6 +165,7 @@ def _judge(
     depth: int,
     train: FrameLike | None,
     exclude_seen: bool,
+    with_novelty: bool,
 ) -> _Judged:
     if exclude_seen and train is None:
         raise ConfigError("exclude_seen=True needs train=, the interactions that users have seen")
@@ -175,14 +180,21 @@ def _judge(
     users = truth["user_id"].unique().sort()
     hits, n_relevant = hit_matrix(lists, truth, users, depth=depth)
     catalogue = (truth.clear() if seen is None else seen)["item_id"].unique()
-    return _Judged(users, hits, n_relevant, lists, catalogue)
+    information = None
+    if with_novelty and seen is not None:
+        information = information_matrix(lists, seen, users, depth=depth)
+    return _Judged(users, hits, n_relevant, lists, catalogue, information)
 
 
 def _values(judged: _Judged, cells: Sequence[tuple[str, int]]) -> NDArray[np.float64]:
     """Float64 [n_users, n_cells] of the metric and depth of each cell."""
-    return np.column_stack(
-        [METRICS[name](judged.hits, judged.n_relevant, k=depth) for name, depth in cells]
-    )
+    columns = []
+    for name, depth in cells:
+        if name == NOVELTY and judged.information is not None:
+            columns.append(mean_information(judged.information, k=depth))
+        else:
+            columns.append(METRICS[name](judged.hits, judged.n_relevant, k=depth))
+    return np.column_stack(columns)
 
 
 def _coverage(judged: _Judged, depths: Sequence[int]) -> list[float]:
@@ -199,14 +211,22 @@ def _metric_names(
     metrics: str | Sequence[str] | None,
     train: FrameLike | None,
     coverage_hint: str = "pass train=, whose items are the catalogue",
+    *,
+    per_user: bool = False,
 ) -> list[str]:
+    no_coverage = per_user or train is None
     if metrics is None:
-        return [name for name in DEFAULT_METRICS if name != COVERAGE or train is not None]
+        return [name for name in DEFAULT_METRICS if name != COVERAGE or not no_coverage]
     asked = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
     if not asked:
         raise ConfigError(f"metrics is empty; expected some of {', '.join(_KNOWN)}")
     names = [check_metric_name(name, known=_KNOWN) for name in asked]
-    if COVERAGE in names and train is None:
+    if NOVELTY in names and train is None:
+        raise ConfigError(
+            "novelty is made of the shares of users who took an item: pass train=, or leave it out "
+            "of metrics"
+        )
+    if COVERAGE in names and no_coverage:
         raise ConfigError(
             "coverage is the share of the catalogue that is recommended, not a value of a user or "
             f"of test alone: {coverage_hint}, or leave it out of metrics"

@@ -27,9 +27,9 @@ import polars as pl
 
 from features.errors import ExportError
 from ranker.export.files import explained, write_atomically
-from ranker.export.shards import COLUMNS, Shard, shard_file
+from ranker.export.shards import COLUMNS, PROPENSITY, Shard, shard_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PLAN_FILE = "_plan.json"
 MANIFEST_FILE = "_manifest.json"
 SUCCESS_FILE = "_SUCCESS"
@@ -49,6 +49,8 @@ class ExportPlan:
         Length of the lists.
     exclude_seen : bool or None
         As passed to ``recommend``.
+    policy : str or None
+        Fingerprint of the policy, if there is one.
     n_users : int
         Users, each counted once.
     users_sha256 : str
@@ -67,6 +69,7 @@ class ExportPlan:
     as_of: str | int | None
     k: int
     exclude_seen: bool | None
+    policy: str | None
     n_users: int
     users_sha256: str
     n_shards: int
@@ -185,6 +188,7 @@ def _parse_plan(path: Path, value: object) -> ExportPlan:
             "as_of": (str, int, type(None)),
             "k": (int,),
             "exclude_seen": (bool, type(None)),
+            "policy": (str, type(None)),
             "n_users": (int,),
             "users_sha256": (str,),
             "n_shards": (int,),
@@ -193,7 +197,7 @@ def _parse_plan(path: Path, value: object) -> ExportPlan:
             "format_version": (int,),
         },
     )
-    if tuple(document["schema"]) != COLUMNS:
+    if tuple(document["schema"]) not in (COLUMNS, (*COLUMNS, PROPENSITY)):
         raise _damaged(path, f"its schema is {document['schema']}")
     return ExportPlan(**document)
 

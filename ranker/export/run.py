@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -49,6 +49,7 @@ from ranker.export.shards import (
     write_shard,
 )
 from ranker.export.users import unique_users
+from ranker.lists.policy import Policy
 from ranker.progress import progress, progress_bar
 
 _logger = logging.getLogger(__name__)
@@ -70,9 +71,12 @@ class Recommender(Protocol):
         """What the model knows up to; a datetime is a date."""
 
     def recommend(
-        self, user_ids: pl.Series, /, *, k: int, exclude_seen: bool | None
+        self, user_ids: pl.Series, /, *, k: int, exclude_seen: bool | None, policy: Policy = ...
     ) -> pl.DataFrame:
-        """Return user_id, item_id, rank (from 1) and score; no rows for no users."""
+        """Return user_id, item_id, rank (from 1) and score; no rows for no users.
+
+        ``policy`` is given only where the caller of the export gave one.
+        """
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ def export_recommendations(
     *,
     k: int = 50,
     exclude_seen: bool | None = None,
+    policy: Policy | None = None,
     chunk_size: int = 4096,
     n_shards: int | None = None,
 ) -> ExportResult:
@@ -141,6 +146,9 @@ def export_recommendations(
         Length of the lists.
     exclude_seen : bool, optional
         Passed on to ``recommend``.
+    policy : Policy, optional
+        Passed on to ``recommend``. Its fingerprint stands in the manifest, so that an export is not
+        continued under another one; propensities are exported with the lists.
     chunk_size : int
         Users per call of ``recommend``, which bounds the memory. An interrupted export may go on
         with another one.
@@ -167,12 +175,21 @@ def export_recommendations(
     if n_shards is not None:
         _check_positive(n_shards=n_shards)
     users, n_duplicates = unique_users(user_ids, recommender.user_ids)
-    nobody = recommender.recommend(users.clear(), k=k, exclude_seen=exclude_seen)
+    if policy is not None and not isinstance(policy, Policy):
+        raise ConfigError(f"policy is {policy!r}; expected ranker.lists.Policy([step, ...])")
+
+    def lists_of(some: pl.Series) -> pl.DataFrame:
+        # Left out where there is none: models that know no policies can be exported too.
+        rules = {} if policy is None else {"policy": policy}
+        return recommender.recommend(some, k=k, exclude_seen=exclude_seen, **rules)
+
+    nobody = lists_of(users.clear())
     plan = ExportPlan(
         fingerprint=recommender.fingerprint,
         as_of=as_of_text(recommender.as_of),
         k=k,
         exclude_seen=exclude_seen,
+        policy=None if policy is None else policy.fingerprint,
         n_users=len(users),
         users_sha256=users_digest(users),
         n_shards=-(-len(users) // chunk_size) if n_shards is None else n_shards,
@@ -187,7 +204,7 @@ def export_recommendations(
         if len(finished) < plan.n_shards and (folder / SUCCESS_FILE).exists():
             # Readers must not take the folder for whole while a damaged shard is replaced.
             remove(folder / SUCCESS_FILE)
-        shards = _make_missing(recommender, users, folder, plan, finished, chunk_size)
+        shards = _make_missing(lists_of, users, folder, plan, finished, chunk_size)
         _finish(folder, Manifest(plan, shards))
     return ExportResult(
         path=folder,
@@ -259,7 +276,7 @@ def _finished_shards(folder: Path, plan: ExportPlan) -> dict[int, Shard]:
 
 
 def _make_missing(
-    recommender: Recommender,
+    lists_of: Callable[[pl.Series], pl.DataFrame],
     users: pl.Series,
     folder: Path,
     plan: ExportPlan,
@@ -275,8 +292,7 @@ def _make_missing(
             if shard is None:
                 parts = []
                 for chunk in split_chunks(shard_users, chunk_size):
-                    lists = recommender.recommend(chunk, k=plan.k, exclude_seen=plan.exclude_seen)
-                    parts.append(checked_lists(lists, chunk, plan.k, plan.schema))
+                    parts.append(checked_lists(lists_of(chunk), chunk, plan.k, plan.schema))
                     bar.update(len(chunk))
                 shard = write_shard(
                     folder, shard_file(index, plan.n_shards), index, shard_users, pl.concat(parts)

@@ -17,6 +17,8 @@ from features.errors import ExportError
 from ranker.export.files import write_atomically
 
 COLUMNS = ("user_id", "item_id", "rank", "score")
+PROPENSITY = "propensity"
+"""A fifth column where a policy explores."""
 
 # Polars 2.1 cuts row groups at the chunks of the frame in memory unless it is given a size, so
 # equal frames would give different bytes.
@@ -132,29 +134,32 @@ def write_shard(
 def checked_lists(
     lists: pl.DataFrame, users: pl.Series, k: int, schema: Mapping[str, str] | None = None
 ) -> pl.DataFrame:
-    """Return the four columns of ``lists``, sorted by user and rank, if nothing is wrong.
+    """Return what an export keeps of ``lists``, sorted by user and rank, if nothing is wrong.
 
     Parameters
     ----------
     lists : DataFrame[user_id, item_id, rank, score, ...]
-        What ``recommend`` returned for ``users``.
+        What ``recommend`` returned for ``users``; of other columns, ``propensity`` is kept.
     users : Series
         Whose lists they are.
     k : int
         The longest a list may be.
     schema : mapping of str to str, optional
-        Names of the four dtypes, where they are known already.
+        Names of the dtypes, where they are known already.
 
     Raises
     ------
     ExportError
         A column is missing or of another dtype, an id is null, a user was not asked for, ranks
-        are not 1, 2, ... up to k at most, or an item stands twice in a list.
+        are not 1, 2, ... up to k at most, an item stands twice in a list, or a propensity is not
+        above 0 and at most 1.
     """
     missing = [column for column in COLUMNS if column not in lists.columns]
     if missing:
         raise ExportError(f"the lists lack the columns {missing}; they have {lists.columns}.")
-    lists = lists.select(COLUMNS).sort("user_id", "rank")
+    has_propensity = PROPENSITY in lists.columns
+    columns = (*COLUMNS, PROPENSITY) if has_propensity else COLUMNS
+    lists = lists.select(columns).sort("user_id", "rank")
     found = schema_names(lists)
     if schema is not None and found != dict(schema):
         raise ExportError(f"the lists have the dtypes {found}, expected {dict(schema)}.")
@@ -165,6 +170,9 @@ def checked_lists(
         f"break the ranks 1, 2, ... {k}": (pl.col("rank") != places) | (places > k),
         "repeat an item within a list": pl.struct("user_id", "item_id").is_duplicated(),
     }
+    if has_propensity:
+        is_chance = (pl.col(PROPENSITY) > 0) & (pl.col(PROPENSITY) <= 1)
+        problems["have no propensity in (0, 1]"] = ~is_chance.fill_null(value=False)
     for problem, condition in problems.items():
         bad = lists.filter(condition)
         if bad.height:

@@ -45,7 +45,7 @@ def read_export(path: str | os.PathLike[str]) -> pl.LazyFrame:
     Returns
     -------
     LazyFrame[user_id, item_id, rank, score]
-        One row per user and rank.
+        One row per user and rank; with ``propensity`` where a policy explored.
 
     Raises
     ------

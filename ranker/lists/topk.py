@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Int32Array, Int64Array
+from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.candidates import Candidates
 from features.history import History
 from features.kernel import kernel
@@ -24,10 +24,13 @@ class Lists:
         Item row numbers, best first; -1 where the catalogue had nothing more to offer.
     score : float32 array [n_users, k]
         NaN for items that were filled in from the popular list.
+    propensity : float64 array [n_users, k], optional
+        Probability with which each item was put at its place, where there was any chance.
     """
 
     item: Int32Array
     score: Float32Array
+    propensity: Float64Array | None = None
 
 
 def make_lists(
@@ -63,16 +66,19 @@ def make_lists(
 
 
 def lists_frame(lists: Lists, history: History) -> pl.DataFrame:
-    """Lists with ids: user_id, item_id, rank (Int64, 1 = best), score (Float32)."""
+    """Lists with ids: user_id, item_id, rank (Int64, 1 = best), score (Float32), propensity?."""
     user, place = np.nonzero(lists.item >= 0)
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "user_id": history.users.decode(user),
             "item_id": history.items.decode(lists.item[user, place]),
             "rank": place + 1,
-            "score": pl.Series(lists.score[user, place], dtype=pl.Float32).fill_nan(None),
+            "score": pl.Series(lists.score[user, place], nan_to_null=True),
         }
     )
+    if lists.propensity is None:
+        return frame
+    return frame.with_columns(pl.Series("propensity", lists.propensity[user, place]))
 
 
 @kernel

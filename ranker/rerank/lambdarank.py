@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 
-from features.arrays import Float32Array, Float64Array
+from features.arrays import Float32Array, Float64Array, Int64Array
 from features.errors import ConfigError, ModelFormatError
 from ranker.evaluation.metrics import ndcg
+from ranker.parallel import n_cores
 from ranker.progress import progress_bar
+from ranker.rerank.forest import Forest
 from ranker.rerank.table import LabelledTable
+from ranker.rerank.tree_text import UnsupportedTreesError
 
 # LightGBM imports pandas where it is installed: only who grows or reads trees pays for that.
 if TYPE_CHECKING:
     import lightgbm as lgb
+
+logger = logging.getLogger(__name__)
 
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
@@ -186,6 +193,11 @@ class FittedLambdaRank:
             raise ModelFormatError(
                 "the reranker's trees were grown on other features than those of this model"
             )
+        self._forest: Forest | None = None
+        try:
+            self._forest = Forest.read(text)
+        except UnsupportedTreesError as error:
+            logger.warning("the trees are scored by LightGBM, many times slower: %s", error)
 
     @property
     def n_trees(self) -> int:
@@ -193,11 +205,53 @@ class FittedLambdaRank:
         return int(self._booster.num_trees())
 
     def predict(self, features: Float32Array, *, n_threads: int = 1) -> Float32Array:
-        """Scores, float32 [n_rows]; comparable within a user only."""
+        """Scores, float32 [n_rows]; comparable within a user only.
+
+        Parameters
+        ----------
+        features : float32 array [n_rows, n_features]
+            NaN = unknown.
+        n_threads : int
+            0 = all cores. The scores do not depend on it, nor a row's on the other rows.
+        """
         if not len(features):
             return np.zeros(0, np.float32)
-        scores = self._booster.predict(features, raw_score=True, num_threads=n_threads)
-        return np.asarray(scores, np.float32)
+        if self._forest is None:
+            scores = self._booster.predict(features, raw_score=True, num_threads=n_threads)
+            return np.asarray(scores, np.float32)
+        if n_threads == 1:
+            return self._forest.predict(features).astype(np.float32)
+        n_parts = n_threads or n_cores()
+        with ThreadPoolExecutor(n_parts) as pool:
+            parts = list(pool.map(self._forest.predict, np.array_split(features, n_parts)))
+        return np.concatenate(parts).astype(np.float32)
+
+    def predict_top(
+        self, features: Float32Array, indptr: Int64Array, *, n_trees: int, n_best: int
+    ) -> Float32Array:
+        """Scores of the rows of each user that the first trees find best; NaN for the others.
+
+        Saves time where lists are much shorter than what is scored. Lists may differ from those
+        by :meth:`predict`; see :meth:`ranker.rerank.forest.Forest.predict_top`. Trees that
+        LightGBM has to score are all asked, for all rows.
+
+        Parameters
+        ----------
+        features : float32 array [n_rows, n_features]
+        indptr : int64 array [n_users + 1]
+            Where the rows of each user start.
+        n_trees, n_best : int
+            So many trees choose so many rows of each user.
+
+        Raises
+        ------
+        ConfigError
+            If ``n_trees`` or ``n_best`` is below one.
+        """
+        if self._forest is None:
+            return self.predict(features)
+        scores = self._forest.predict_top(features, indptr, n_trees=n_trees, n_best=n_best)
+        return scores.astype(np.float32)
 
     def contributions(self, features: Float32Array) -> Float64Array:
         """TreeSHAP values, float64 [n_rows, n_features + 1]; the last column is the base value.

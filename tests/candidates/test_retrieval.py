@@ -138,6 +138,25 @@ def test_trap_openblas_rounds_a_row_by_how_many_there_are(n_factors, n_items, n_
             assert_same(found, Retrieved(together.item[start:stop], together.score[start:stop]))
 
 
+def test_trap_openblas_rounds_by_the_place_of_a_row_in_a_product():
+    rng = np.random.default_rng(0)
+    n_users, n_items = 300, 20_000
+    vectors = rng.normal(size=(n_items, 64)).astype(np.float32)
+    users = np.repeat(rng.normal(size=(1, 64)).astype(np.float32), n_users, axis=0)
+    rows = np.arange(n_items, dtype=np.int32)
+    found, alone = (
+        top_by_vectors(
+            users[:n], vectors, rows, history_from([[0]] * n, n_items), 100, exclude_seen=True
+        )
+        for n in (n_users, 1)
+    )
+    assert_same(found, Retrieved(alone.item.repeat(n_users, 0), alone.score.repeat(n_users, 0)))
+    exact = vectors.astype(np.float64) @ users[0].astype(np.float64)
+    best = np.argsort(-exact[1:].astype(np.float32), kind="stable")[:100] + 1
+    np.testing.assert_array_equal(alone.item[0], best)
+    np.testing.assert_allclose(alone.score[0], exact[best], rtol=1e-7)
+
+
 def test_scores_that_are_no_numbers_are_not_chosen():
     history = history_from([[0]], 3)
     vectors = np.array([[np.nan], [1.0], [-np.inf]], np.float32)

@@ -290,7 +290,7 @@ def test_a_shard_beside_the_named_ones_fails_the_verification(tmp_path: Path) ->
         (lambda text: text[:-9], "is damaged"),
         (lambda text: text.replace('"k": 7', '"k": 9'), "checksum"),
         (lambda text: text.replace('"n_rows"', '"rows"'), "checksum"),
-        (lambda text: text.replace('"format_version": 1', '"format_version": 2'), "version 2"),
+        (lambda text: text.replace('"format_version": 2', '"format_version": 3'), "version 3"),
         (lambda text: text.replace('"k": 7', '"k": true'), r"\['k'\] have the wrong type"),
         (lambda _: "[]", "holds a list"),
         (lambda _: '{"plan": 3}', "lists no shards"),

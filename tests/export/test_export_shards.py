@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.errors import ExportError
 from ranker.export.manifest import users_digest
-from ranker.export.shards import shard_numbers, split_chunks, split_users
+from ranker.export.shards import checked_lists, shard_numbers, split_chunks, split_users
 from ranker.progress import progress, progress_bar
 
 
@@ -82,3 +83,13 @@ def test_bars_show_on_a_terminal_after_a_second(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "counting" in captured.err
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, None, float("nan")])
+def test_a_propensity_is_a_chance(value: float | None) -> None:
+    lists = pl.DataFrame({"user_id": [1], "item_id": [2], "rank": [1], "score": [0.5]})
+    good = lists.with_columns(propensity=pl.lit(1.0))
+    assert checked_lists(good, pl.Series([1]), 3).columns[-1] == "propensity"
+    bad = lists.with_columns(propensity=pl.lit(value, pl.Float64))
+    with pytest.raises(ExportError, match=r"1 rows of the lists have no propensity in \(0, 1\]"):
+        checked_lists(bad, pl.Series([1]), 3)

@@ -31,6 +31,16 @@ def test_encode_and_decode_equal_a_dictionary(values, dtype, data):
     assert len(ids) == len(known)
 
 
+@given(known=st.sets(NUMBERS), asked=st.lists(NUMBERS, max_size=80))
+@settings(max_examples=80, deadline=None)
+def test_few_ids_are_found_among_sorted_numbers_as_many_are(known, asked):
+    ids = Ids.sorted(pl.Series(list(known), dtype=pl.Int64))
+    row_of = {value: row for row, value in enumerate(sorted(known))}
+    rows = ids.encode(pl.Series(asked, dtype=pl.Int64))
+    assert rows.dtype == np.int32
+    assert rows.tolist() == [row_of.get(value, -1) for value in asked]
+
+
 @given(lists=st.lists(st.lists(TEXTS), min_size=1, max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_sorted_collects_the_distinct_values_of_all(lists):

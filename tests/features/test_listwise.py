@@ -73,10 +73,14 @@ def test_columns_are_chosen_by_the_ends_of_their_names():
     fitted = Listwise(("_sum",)).fit(FEATURES)
     assert fitted.columns.tolist() == [0, 3]
     assert fitted.features == (
-        Feature("a_sum_list_rank", "list", "rank", "the a_sum: rank in the list"),
-        Feature("a_sum_list_ratio", "list", "ratio", "the a_sum: ratio to the mean of the list"),
-        Feature("b_sum_list_rank", "list", "rank", "the b_sum: rank in the list"),
-        Feature("b_sum_list_ratio", "list", "ratio", "the b_sum: ratio to the mean of the list"),
+        Feature("a_sum_list_rank", "list", "rank", "the a_sum: rank in the list", "a_sum"),
+        Feature(
+            "a_sum_list_ratio", "list", "ratio", "the a_sum: ratio to the mean of the list", "a_sum"
+        ),
+        Feature("b_sum_list_rank", "list", "rank", "the b_sum: rank in the list", "b_sum"),
+        Feature(
+            "b_sum_list_ratio", "list", "ratio", "the b_sum: ratio to the mean of the list", "b_sum"
+        ),
     )
 
 
