@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-from features.candidates import Candidates
 from features.arrays import BoolArray
+from features.candidates import Candidates
 from features.history import History
 
 _KEPT = 3  # 0, 1 or 2 events

@@ -93,6 +93,7 @@ def test_the_choices_of_a_default_recommender_are_told_and_its_lists_are_whole()
         "sources",
         "features",
         "reranker",
+        "training against serving",
         "gate",
     ]
     assert "AttributeAffinity(brand, genres)" in recommender.choices_[3]
