@@ -185,6 +185,11 @@ class LambdaRank:
 
         n_rows = sum(table.n_rows for table in tables)
         has_positions = any((table.position > 0).any() for table in tables)
+        if has_positions and self.objective != "lambdarank":
+            raise ConfigError(
+                f"objective={self.objective!r} knows no positions; leave the impressions out, or "
+                f"use LambdaRank(objective='lambdarank')"
+            )
         if has_positions:
             # LightGBM adds up each thread's part of what a position does, in floating point.
             n_threads = 1
@@ -238,7 +243,7 @@ class LambdaRank:
 
         lengths = np.concatenate([np.diff(table.indptr) for table in tables])
         positions: dict[str, Any] = {}
-        if has_positions and self.objective == "lambdarank":
+        if has_positions:
             positions["position"] = np.concatenate([table.position for table in tables])
         # Plain matrices: Polars frames with Categorical, String or Date columns abort the process.
         return lgb.Dataset(

@@ -8,9 +8,10 @@
 ``tables`` labels the candidates of five windows of the training rows, once whole and once with
 users cut short, and keeps them as npz; ``fit`` grows trees for each variant on all windows but the
 freshest, and ``report`` compares them with the default over the users of the freshest. ``gate``
-says what each kind of gate would have served. The rows after the training rows are never read. The number of trees is chosen on a part of the validation
-users and judged on the others, and the other way round, so that no user is judged by trees that he
-has chosen.
+says what each kind of gate would have served. The rows after the training rows are never read.
+
+The number of trees is chosen on one half of the validation users and judged on the other, and the
+other way round, so that nobody is judged by trees that he has chosen.
 """
 
 from __future__ import annotations
