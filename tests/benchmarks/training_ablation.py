@@ -53,31 +53,41 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("RANKER_DATA", "../shared/data"))
     parser.add_argument("--store", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--origins", type=int, nargs="+", default=[0], help="how many windows to step back"
+    )
     parser.add_argument("--only", nargs="+", default=None, help="beginnings of variants")
     arguments = parser.parse_args()
-    folder = Path(arguments.store) / arguments.name
-    if arguments.step == "tables":
-        write_tables(arguments.name, _load(arguments.name, arguments.data), folder)
-    elif arguments.step == "fit":
-        fit_variants(folder, arguments.seeds, arguments.only)
-    elif arguments.step == "report":
-        report(folder, arguments.seeds)
-    else:
-        judge_gate(folder, arguments.seeds)
+    folders = [
+        Path(arguments.store) / f"{arguments.name}-{origin}"
+        if origin
+        else Path(arguments.store) / arguments.name
+        for origin in arguments.origins
+    ]
+    if arguments.step == "report":
+        report(folders, arguments.seeds)
+    for origin, folder in zip(arguments.origins, folders, strict=True):
+        if arguments.step == "tables":
+            data = _load(arguments.name, arguments.data)
+            write_tables(arguments.name, data, folder, origin)
+        elif arguments.step == "fit":
+            fit_variants(folder, arguments.seeds, arguments.only)
+        elif arguments.step == "gate":
+            judge_gate(folder, arguments.seeds)
 
 
 # ---------------------------------------------------------------- label tables
 
 
-def write_tables(name: str, data: Dataset, folder: Path) -> None:
+def write_tables(name: str, data: Dataset, folder: Path, origin: int) -> None:
     start = time.perf_counter()
     items = data.items if name == "complete-journey" else None
     train, _ = split_by_time(data.interactions, **SPLITS[name])
     recommender = TwoStageRecommender(
-        n_windows=N_WINDOWS, negatives=WHOLE, cold_share=COLD_SHARE, max_groups=5_000
+        n_windows=N_WINDOWS + origin, negatives=WHOLE, cold_share=COLD_SHARE, max_groups=5_000
     )
     state, folds, holdout = recommender._prepare(train, items, None)
-    windows = recommender._label(state, folds, None)
+    windows = recommender._label(state, folds[origin:], None)
     folder.mkdir(parents=True, exist_ok=True)
     for index, labelled in enumerate(windows.labelled):
         if labelled is not None:
@@ -173,35 +183,45 @@ def fit_variants(folder: Path, seeds: list[int], only: list[str] | None) -> None
             )
 
 
-def report(folder: Path, seeds: list[int]) -> None:
+def report(folders: list[Path], seeds: list[int]) -> None:
     """Each variant against the default, over the same users, means of the seeds."""
-    facts = json.loads((folder / "facts.json").read_text())
-    validation = _read(folder / "window-0.npz")
-    assert validation is not None
-    first = {
-        system: _judge(
-            validation,
-            first_stage_scores(system, facts["sources"], validation.rank, fill=facts["fill"]),
+    few_of, first = [], []
+    for folder in folders:
+        facts = json.loads((folder / "facts.json").read_text())
+        table = _read(folder / "window-0.npz")
+        assert table is not None
+        few_of.append(table.n_events <= 2)
+        first.append(
+            {
+                name: _judge(
+                    table,
+                    first_stage_scores(name, facts["sources"], table.rank, fill=facts["fill"]),
+                )
+                for name in (*facts["sources"], FUSION)
+            }
         )
-        for system in (*facts["sources"], FUSION)
-    }
-    best = max(first, key=lambda system: first[system].mean())
-    few = validation.n_events <= 2
+    systems = {name: np.concatenate([values[name] for values in first]) for name in first[0]}
+    best = max(systems, key=lambda system: systems[system].mean())
+    few = np.concatenate(few_of)
     print(
-        f"{folder.name}: {facts['holdout']}, {validation.n_groups} users, {few.sum()} of them with "
-        f"0 to 2 events before; best first stage {best} {first[best].mean():.4f}; seeds {seeds}"
+        f"{folders[0].name}: {facts['holdout']}, {len(folders)} origins, {len(few)} users, "
+        f"{few.sum()} of them with 0 to 2 events before; best first stage {best} "
+        f"{systems[best].mean():.4f}; seeds {seeds}"
     )
     base: np.ndarray | None = None
     for name in VARIANTS:
-        paths = [folder / f"{name.replace(' ', '_')}-{seed}.npz" for seed in seeds]
-        if not all(path.exists() for path in paths):
+        paths = [
+            [folder / f"{name.replace(' ', '_')}-{seed}.npz" for folder in folders]
+            for seed in seeds
+        ]
+        if not all(path.exists() for row in paths for path in row):
             continue
-        archives = [np.load(path) for path in paths]
-        values = np.mean([archive["values"] for archive in archives], axis=0)
+        archives = [[np.load(path) for path in row] for row in paths]
+        values = np.mean([np.concatenate([a["values"] for a in row]) for row in archives], axis=0)
         base = values if base is None else base
         apart = paired_interval(values, base)
         n_trees, seconds = (
-            float(np.mean([archive[what] for archive in archives]))
+            float(np.mean([archive[what] for row in archives for archive in row]))
             for what in ("n_trees", "seconds")
         )
         line = (
