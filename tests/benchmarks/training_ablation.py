@@ -8,7 +8,8 @@
 ``tables`` labels the candidates of five windows of the training rows, once whole and once with
 users cut short, and keeps them as npz; ``fit`` grows trees for each variant on all windows but the
 freshest, and ``report`` compares them with the default over the users of the freshest. ``gate``
-says what each kind of gate would have served. The rows after the training rows are never read.
+says what each kind of gate would have served, ``forests`` compares the mean of several forests by
+one spread for all users (as ``n_models`` has it), by a spread for each, and by rank. The rows after the training rows are never read.
 
 The number of trees is chosen on one half of the validation users and judged on the other, and the
 other way round, so that nobody is judged by trees that he has chosen.
@@ -48,7 +49,7 @@ COLD_SHARE = 0.5  # made once; a variant takes a part of it
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("step", choices=["tables", "fit", "report", "gate"])
+    parser.add_argument("step", choices=["tables", "fit", "report", "gate", "forests"])
     parser.add_argument("name", choices=SPLITS)
     parser.add_argument("--data", default=os.environ.get("RANKER_DATA", "../shared/data"))
     parser.add_argument("--store", required=True)
@@ -74,6 +75,8 @@ def main() -> None:
             fit_variants(folder, arguments.seeds, arguments.only)
         elif arguments.step == "gate":
             judge_gate(folder, arguments.seeds)
+        elif arguments.step == "forests":
+            judge_forests(folder, arguments.seeds)
 
 
 # ---------------------------------------------------------------- label tables
@@ -306,6 +309,50 @@ def judge_gate(folder: Path, seeds: list[int]) -> None:
                 f"{folder.name} seed {seed} gate {mode}: {found.mean():.4f} "
                 f"{apart.difference:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
             )
+
+
+# ------------------------------------------------------------- several forests
+
+
+def judge_forests(folder: Path, seeds: list[int]) -> None:
+    """Three ways to put the scores of several forests together."""
+    facts = json.loads((folder / "facts.json").read_text())
+    validation = _read(folder / "window-0.npz")
+    older = [_read(folder / f"window-{index}.npz") for index in (1, 2)]
+    assert validation is not None
+    tables = [thin_out(table, 0, Negatives()) for table in older if table is not None]
+    group = np.repeat(np.arange(validation.n_groups), np.diff(validation.indptr))
+    parts: dict[str, list[np.ndarray]] = {"forest": [], "user": [], "rank": []}
+    for seed in seeds:
+        model = LambdaRank().fit(
+            tables, facts["names"], validation=validation, random_state=seed, n_threads=2
+        )
+        scores = model.predict(validation.features, n_threads=2).astype(np.float64)
+        mean, spread = _moments(scores, group, validation.n_groups)
+        parts["forest"].append(scores / np.sqrt(np.mean((scores - mean[group]) ** 2)))
+        parts["user"].append((scores - mean[group]) / np.maximum(spread[group], 1e-9))
+        order = np.lexsort((-scores, group))
+        rank = np.empty(len(scores), np.int64)
+        rank[order] = np.arange(len(scores)) - validation.indptr[group]
+        parts["rank"].append(1.0 / (60 + rank))
+        single = _judge(validation, scores.astype(np.float32))
+        print(f"{folder.name}, forest of seed {seed}: {single.mean():.4f}")
+    values = {
+        name: _judge(validation, np.mean(scores, axis=0).astype(np.float32))
+        for name, scores in parts.items()
+    }
+    for name, found in values.items():
+        apart = paired_interval(found, values["forest"])
+        print(
+            f"{folder.name}, blended by {name}: {found.mean():.4f} {apart.difference:+.4f} "
+            f"[{apart.low:+.4f}, {apart.high:+.4f}], seeds {seeds}"
+        )
+
+
+def _moments(scores: np.ndarray, group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    n = np.maximum(np.bincount(group, minlength=n_groups), 1)
+    mean = np.bincount(group, scores, minlength=n_groups) / n
+    return mean, np.sqrt(np.bincount(group, (scores - mean[group]) ** 2, minlength=n_groups) / n)
 
 
 def _load(name: str, folder: str) -> Dataset:
