@@ -51,9 +51,9 @@ from ranker.rerank.gate import TWO_STAGE, GateMode, GateReport
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Server
 from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
-from ranker.skew import SkewReport, compare_sights, look_at
+from ranker.skew import SkewReport, check_skew
 from ranker.snapshot import Snapshot
-from ranker.training import TrainedReranker, Windows, label_windows, train_reranker
+from ranker.training import Windows, label_windows, train_reranker
 from ranker.tuning import tune_reranker
 
 logger = logging.getLogger(__name__)
@@ -238,10 +238,9 @@ class TwoStageRecommender:
             If parameters contradict each other or the data.
         """
         state, folds, holdout = self._prepare(interactions, items, users)
-        reranker = self.reranker or LambdaRank()
         trained = train_reranker(
             self._label(state, folds, impressions),
-            reranker,
+            self.reranker or LambdaRank(),
             list(state.specs),
             fill=popularity_of(state.specs),
             blend=self.gate == "blend",
@@ -259,7 +258,14 @@ class TwoStageRecommender:
                 holdout,
             )
         snapshot = state.snapshot()
-        skew = None if trained is None else self._compare(trained, snapshot, state)
+        skew = None
+        if trained is not None:
+            skew = check_skew(
+                *(trained.sight, trained.recall, trained.model, snapshot, state.depths),
+                exclude_seen=not state.repeats,
+                random_state=self.random_state,
+                n_threads=self.n_threads,
+            )
         system, cold_system, verdict = self._pass_gate(gate)
         choices = (
             f"clock: {state.facts.clock.kind.value}; {holdout}",
@@ -426,21 +432,6 @@ class TwoStageRecommender:
             random_state=self.random_state,
             n_threads=self.n_threads,
         )
-
-    def _compare(self, trained: TrainedReranker, snapshot: Snapshot, state: State) -> SkewReport:
-        now = look_at(
-            snapshot,
-            state.depths,
-            exclude_seen=not state.repeats,
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
-        skew = compare_sights(
-            trained.sight, now, trained.model, trained.recall, n_threads=self.n_threads
-        )
-        for line in skew.warnings:
-            logger.warning("%s", line)
-        return skew
 
     def refresh(
         self,

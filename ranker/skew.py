@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from features.history import History
 from ranker.parallel import map_chunks
 from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
 
 # Sources fitted before their labels find about as much in each window: on clean logs the older
 # windows had at most 1.14 times the recall of what came after, with a leak 1.37 times.
@@ -150,6 +153,41 @@ def look_at(
         len(rank) / asked.n_users,
         np.concatenate(tables),
     )
+
+
+def check_skew(
+    then: Sight,
+    recall: Sequence[float],
+    model: FittedLambdaRank,
+    serving: Snapshot,
+    depths: Mapping[str, int],
+    *,
+    exclude_seen: bool,
+    random_state: int,
+    n_threads: int,
+) -> SkewReport:
+    """Look at what is served, compare, and log what is out of the ordinary.
+
+    Parameters
+    ----------
+    then, recall
+        See :func:`compare_sights`.
+    model : FittedLambdaRank
+    serving : Snapshot
+    depths, exclude_seen, random_state, n_threads
+        See :func:`look_at`.
+    """
+    now = look_at(
+        serving,
+        depths,
+        exclude_seen=exclude_seen,
+        random_state=random_state,
+        n_threads=n_threads,
+    )
+    report = compare_sights(then, now, model, recall, n_threads=n_threads)
+    for line in report.warnings:
+        logger.warning("%s", line)
+    return report
 
 
 def compare_sights(

@@ -9,7 +9,8 @@
 users cut short, and keeps them as npz; ``fit`` grows trees for each variant on all windows but the
 freshest, and ``report`` compares them with the default over the users of the freshest. ``gate``
 says what each kind of gate would have served, ``forests`` compares the mean of several forests by
-one spread for all users (as ``n_models`` has it), by a spread for each, and by rank. The rows after the training rows are never read.
+one spread for all users (as ``n_models`` has it), by a spread for each, and by rank. The rows after
+the training rows are never read.
 
 The number of trees is chosen on one half of the validation users and judged on the other, and the
 other way round, so that nobody is judged by trees that he has chosen.
