@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from features.arrays import Float32Array, Float64Array, Int8Array
+from features.arrays import Float32Array, Float64Array
 from features.errors import ConfigError, ModelFormatError
 from ranker.arguments import check_count
 from ranker.progress import progress_bar
 from ranker.rerank.ensemble import merge_forests
-from ranker.rerank.quality import MAX_GRADE, default_gains, graded_ndcg
+from ranker.rerank.quality import default_gains, graded_ndcg
 from ranker.rerank.table import LabelledTable
 
 # LightGBM imports pandas where it is installed: only who grows or reads trees pays for that.
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 OBJECTIVES = ("lambdarank", "rank_xendcg", "binary")
 
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
-_XENDCG_LIFT = 3
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
 
@@ -222,15 +221,6 @@ class LambdaRank:
         values = graded_ndcg(table, scores.astype(np.float32), k=self.k, gains=self.gains)
         return float(np.nanmean(values))
 
-    def _labels(self, label: Int8Array) -> Int8Array:
-        if self.objective == "binary":
-            return (label > 0).astype(np.int8)
-        if self.objective == "rank_xendcg":
-            # Its gain is 2**label less a random number up to 1: a label of 1 is drowned in that.
-            lift = min(_XENDCG_LIFT, MAX_GRADE - int(label.max(initial=0)))
-            return np.where(label > 0, label + np.int8(lift), label)
-        return label
-
     def _dataset(
         self,
         tables: Sequence[LabelledTable],
@@ -245,10 +235,11 @@ class LambdaRank:
         positions: dict[str, Any] = {}
         if has_positions:
             positions["position"] = np.concatenate([table.position for table in tables])
+        label = np.concatenate([table.label for table in tables])
         # Plain matrices: Polars frames with Categorical, String or Date columns abort the process.
         return lgb.Dataset(
             [table.features for table in tables],
-            label=self._labels(np.concatenate([table.label for table in tables])),
+            label=label > 0 if self.objective == "binary" else label,
             group=lengths[lengths > 0],
             feature_name=_plain(names),
             reference=reference,
