@@ -34,6 +34,7 @@ from ranker.evaluation.intervals import paired_interval
 from ranker.negatives import DEFAULT_NEGATIVES, Negatives, thin_out
 from ranker.rerank.blend import WEIGHTS, Blend
 from ranker.rerank.first_stage import FUSION, first_stage_scores
+from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.rerank.quality import graded_ndcg
 from ranker.rerank.table import LabelledTable
 
@@ -168,6 +169,7 @@ def fit_variants(folder: Path, seeds: list[int], only: list[str] | None) -> None
     validation = _read(folder / "window-0.npz")
     older = [_read(folder / f"window-{index}.npz") for index in range(1, N_WINDOWS)]
     cold = [_read(folder / f"cold-{index}.npz") for index in range(1, N_WINDOWS)]
+    cut = _read(folder / "cold-0.npz")
     assert validation is not None
     for name, variant in VARIANTS.items():
         if only and not any(name.startswith(start) for start in only):
@@ -177,10 +179,17 @@ def fit_variants(folder: Path, seeds: list[int], only: list[str] | None) -> None
             if path.exists():
                 continue
             begun = time.perf_counter()
-            scores, n_trees = _scores(variant, facts["names"], older, cold, validation, seed)
+            scores, models = _scores(variant, facts["names"], older, cold, validation, seed)
             seconds = time.perf_counter() - begun
             values = _judge(validation, scores)
-            np.savez(path, values=values, n_trees=n_trees, seconds=seconds)
+            # The freshest users once more, as if they were new: no model has chosen by them.
+            new = np.zeros(0)
+            if cut is not None:
+                new = np.mean(
+                    [_judge(cut, m.predict(cut.features, n_threads=2)) for m in models], 0
+                )
+            n_trees = np.mean([model.n_trees for model in models])
+            np.savez(path, values=values, new=new, n_trees=n_trees, seconds=seconds)
             print(
                 f"{folder.name} {name} seed {seed}: {values.mean():.4f}, {seconds:.0f} s",
                 flush=True,
@@ -213,6 +222,7 @@ def report(folders: list[Path], seeds: list[int]) -> None:
         f"{systems[best].mean():.4f}; seeds {seeds}"
     )
     base: np.ndarray | None = None
+    base_new: np.ndarray | None = None
     for name in VARIANTS:
         paths = [
             [folder / f"{name.replace(' ', '_')}-{seed}.npz" for folder in folders]
@@ -238,10 +248,25 @@ def report(folders: list[Path], seeds: list[int]) -> None:
                 f"   few events {values[few].mean():.4f} {cut.difference:+.4f} "
                 f"[{cut.low:+.4f}, {cut.high:+.4f}]"
             )
+        new = np.mean([np.concatenate([a["new"] for a in row]) for row in archives], axis=0)
+        if len(new) >= 20:
+            base_new = new if base_new is None else base_new
+            cut = paired_interval(new, base_new)
+            line += (
+                f"   cut short {new.mean():.4f} {cut.difference:+.4f} "
+                f"[{cut.low:+.4f}, {cut.high:+.4f}]"
+            )
         print(line)
 
 
-def _scores(variant, names, older, cold, validation, seed):
+def _scores(
+    variant: Variant,
+    names: list[str],
+    older: list[LabelledTable | None],
+    cold: list[LabelledTable | None],
+    validation: LabelledTable,
+    seed: int,
+) -> tuple[np.ndarray, list[FittedLambdaRank]]:
     tables = []
     for table, new in list(zip(older, cold, strict=True))[: variant.n_windows]:
         if table is None:
@@ -254,15 +279,15 @@ def _scores(variant, names, older, cold, validation, seed):
                 parts.append(thin_out(new.groups(chosen), seed, variant.negatives))
         tables.append(LabelledTable.concatenate(parts))
     half = np.random.default_rng(99).random(validation.n_groups) < 0.5
-    scores, n_trees = np.zeros(validation.n_rows, np.float32), 0
+    scores, models = np.zeros(validation.n_rows, np.float32), []
     for chooses in (half, ~half):
         judged = np.repeat(~chooses, np.diff(validation.indptr))
         model = variant.reranker.fit(
             tables, names, validation=validation.groups(chooses), random_state=seed, n_threads=2
         )
         scores[judged] = model.predict(validation.features[judged], n_threads=2)
-        n_trees += model.n_trees
-    return scores, n_trees / 2
+        models.append(model)
+    return scores, models
 
 
 def _judge(table: LabelledTable, scores: np.ndarray) -> np.ndarray:
