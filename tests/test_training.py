@@ -31,6 +31,7 @@ from ranker.rerank.table import LabelledTable
 from ranker.snapshot import Snapshot
 from ranker.training import label_windows, train_reranker
 from tests.logs import history_from, make_log
+from tests.recommenders import small
 from tests.rerank.tables import table_of
 
 GENERATORS = {"popular": Popularity(), "own": OwnHistory(), "knn": ItemKNN(neighbours=5)}
@@ -226,6 +227,31 @@ def test_thinning_keeps_all_positives_and_the_promised_number_of_others(
         assert len(negative) == math.floor(min(wanted, at_most, n_negative))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 1.5}, r"share=1.5; expected a number from 0 to 1"),
+        ({"share": True}, r"share=True"),
+        ({"share": float("nan")}, r"share=nan"),
+        ({"per_positive": -1}, r"per_positive=-1; expected a whole number, from 0"),
+        ({"at_most": 2.5}, r"at_most=2.5"),
+        ({"at_most": 0}, r"leaves no candidate that was not taken"),
+    ],
+)
+def test_negatives_that_cannot_be(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Negatives(**settings)
+
+
+def test_negatives_are_a_keyword_of_the_recommender():
+    log = make_log("datetime")
+    few, many = (small(negatives=Negatives(0.0, n, n)).fit(log) for n in (1, 20))
+    assert few._state.model.text != many._state.model.text
+    assert few.gate_.n_users == many.gate_.n_users
+    with pytest.raises(ConfigError, match=r"negatives=0.3; expected an object such as Negatives"):
+        small(negatives=0.3).fit(log)
+
+
 def test_thinning_by_hand():
     #  one hit and 99 others: 30 % of them; four hits and 46 others: ten for each hit;
     #  one hit and 1,999 others: at most 100; no hit: nothing
@@ -285,6 +311,18 @@ def test_the_gate_looks_at_all_users_of_the_freshest_labels():
     assert set(trained.gate.ndcg) == {TWO_STAGE, FUSION, *DEPTHS}
     assert trained.model.names == SNAPSHOT.tables.names
     assert 1 <= trained.model.n_trees <= 30
+
+
+def test_cut_users_and_the_freshest_labels_are_learned_from_in_the_end():
+    plain, cold = windows(FOLDS), windows(FOLDS, cold_share=0.5)
+    assert [len(part.everything()) for part in (plain, cold)] == [3, 3], "a table per window"
+    for one, two, labelled in zip(
+        plain.everything(), cold.everything(), cold.labelled, strict=True
+    ):
+        assert two.n_groups == one.n_groups + labelled.cold.n_groups
+        assert set(two.n_events[one.n_groups :]) <= {0, 1, 2}
+    assert cold.split()[1].n_groups == plain.split()[1].n_groups, "nobody is validated by them"
+    assert len(plain.recall) == 3
 
 
 def test_training_twice_gives_the_same_model():
