@@ -150,7 +150,7 @@ class TwoStageRecommender:
         max_groups: int = 10_000,
         grades: Grades | None = None,
         negatives: Negatives | None = None,
-        cold_share: float = 0.0,
+        cold_share: float = 0.05,
         chunk_size: int = 1024,
         n_threads: int = 0,
         random_state: int = 0,
