@@ -10,6 +10,7 @@ import numpy as np
 from features.arrays import BoolArray
 from features.candidates import Candidates
 from features.history import History
+from ranker.candidates.user_keys import event_keys
 
 _KEPT = 3  # 0, 1 or 2 events
 
@@ -17,8 +18,9 @@ _KEPT = 3  # 0, 1 or 2 events
 def cut_short(history: History, share: float, random_state: int) -> History:
     """Some of the users, of whom no more than the last 0, 1 or 2 events are known.
 
-    Who they are and how many events they keep follows from a hash of the user's id and the seed,
-    so that it depends on no other user. Those who had no more events anyway are left out.
+    Who they are and how many events they keep follows from a hash of the user's events and the
+    seed, so that it depends on no other user, nor on how ids are written. Those who had no more
+    events anyway are left out.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def cut_short(history: History, share: float, random_state: int) -> History:
     random_state : int
     """
     hashes = np.array(
-        [zlib.crc32(f"{random_state}/{user}".encode()) for user in history.users.values], np.int64
+        [zlib.crc32(f"{random_state}/{key}".encode()) for key in event_keys(history)], np.int64
     )
     n_kept = hashes % _KEPT
     is_chosen = (hashes // _KEPT < share * (2**32 / _KEPT)) & (history.lengths > n_kept)

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 _SUSPICIOUS_RECALL = 1.25
 _SUSPICIOUS_SHARE = 0.15  # of the candidates, by which the part of a source changes
 
+_MIN_USERS = 100  # of fewer, scores differ by chance
 _MAX_USERS = 300
 _MAX_ROWS = 300_000
 _CHUNK = 128
@@ -33,6 +34,7 @@ class Sight:
 
     Attributes
     ----------
+    n_users : int
     shares : dict of source name to float
         Part of the candidates that each source proposes.
     n_candidates : float
@@ -40,6 +42,7 @@ class Sight:
     features : float32 array [n_rows, n_features]
     """
 
+    n_users: int
     shares: dict[str, float]
     n_candidates: float
     features: Float32Array
@@ -61,6 +64,8 @@ class SkewReport:
         Part of the candidates that each source proposes, in the freshest window and in serving.
     n_candidates_then, n_candidates_now : float
         Of a user, mean.
+    n_users : int
+        Looked at on each side, at least.
     score_psi : float
         Population stability index of the scores of the same model, 0 = the same; above 0.25
         they have shifted much (see :func:`features.drift.population_stability`).
@@ -72,6 +77,7 @@ class SkewReport:
     shares_now: dict[str, float]
     n_candidates_then: float
     n_candidates_now: float
+    n_users: int
     score_psi: float
 
     @property
@@ -97,7 +103,7 @@ class SkewReport:
                 f"{name} proposes {self.shares_then[name]:.0%} of the candidates in training and "
                 f"{self.shares_now[name]:.0%} in serving"
             )
-        if self.score_psi > SHIFTED:
+        if self.score_psi > SHIFTED and self.n_users >= _MIN_USERS:
             lines.append(
                 f"scores in serving differ from those in training (stability index "
                 f"{self.score_psi:.2f}, above {SHIFTED} is much); drift() names the features"
@@ -149,6 +155,7 @@ def look_at(
     rank = np.concatenate(ranks)
     shares = (rank > 0).mean(axis=0) if len(rank) else np.zeros(len(snapshot.generators))
     return Sight(
+        asked.n_users,
         dict(zip(snapshot.generators, map(float, shares), strict=True)),
         len(rank) / asked.n_users,
         np.concatenate(tables),
@@ -213,5 +220,6 @@ def compare_sights(
         shares_now=now.shares,
         n_candidates_then=then.n_candidates,
         n_candidates_now=now.n_candidates,
+        n_users=min(then.n_users, now.n_users),
         score_psi=population_stability(*scores),
     )

@@ -34,7 +34,7 @@ def test_the_last_events_stay():
     np.testing.assert_array_equal(cut.row, HISTORY.select(cut.users.values).row)
 
 
-def test_who_it_is_depends_on_id_and_seed_alone():
+def test_who_it_is_depends_on_events_and_seed_alone():
     cut = cut_short(HISTORY, 0.3, 0)
     some = HISTORY.users.values.gather(np.random.default_rng(0).permutation(300)[:150])
     part = cut_short(HISTORY.select(some), 0.3, 0)
@@ -49,7 +49,9 @@ def test_nobody_and_everybody():
     assert cut_short(HISTORY, 0.0, 0).n_users == 0
     everybody = cut_short(HISTORY, 1.0, 0)
     assert everybody.n_users == 300, "all of them have ten events or so"
-    again = cut_short(everybody, 1.0, 0)
+    without_events = everybody.select(everybody.users.values.filter(everybody.lengths == 0))
+    assert without_events.n_users > 50
+    again = cut_short(without_events, 1.0, 0)
     assert again.n_users == 0, "who has no more events than that is not shown twice"
 
 

@@ -25,8 +25,8 @@ class FirstFeature:
         return features[:, 0]
 
 
-def sight(shares: dict[str, float], values: np.ndarray) -> Sight:
-    return Sight(shares, 10.0, values[:, None].astype(np.float32))
+def sight(shares: dict[str, float], values: np.ndarray, *, n_users=100) -> Sight:
+    return Sight(n_users, shares, 10.0, values[:, None].astype(np.float32))
 
 
 def test_figures_by_hand():
@@ -48,6 +48,12 @@ def test_figures_by_hand():
     assert "popular proposes 20% of the candidates in training and 40% in serving" in lines[1]
     assert "scores in serving differ" in lines[2]
     assert "older windows 1.50x" in str(report)
+    few = sight({"als": 0.5, "popular": 0.2}, new, n_users=99)
+    quiet = compare_sights(
+        sight({"als": 0.5, "popular": 0.2}, old), few, FirstFeature(), [0.4], n_threads=1
+    )
+    assert quiet.score_psi == report.score_psi
+    assert quiet.warnings == [], "of so few users scores differ by chance"
 
 
 def test_nothing_out_of_the_ordinary():
