@@ -43,6 +43,7 @@ from ranker.candidates import (
 from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time
 from ranker.export import export_recommendations, read_export, verify_export
 from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
+from ranker.negatives import Negatives
 from ranker.recommender import TwoStageRecommender
 from ranker.rerank.lambdarank import LambdaRank
 
@@ -68,6 +69,7 @@ __all__ = [
     "LastInteractions",
     "MissingExtraError",
     "ModelFormatError",
+    "Negatives",
     "NotFittedError",
     "OwnHistory",
     "Popularity",

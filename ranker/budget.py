@@ -8,9 +8,9 @@ import polars as pl
 from features.arrays import Float64Array, Int32Array
 from features.errors import ConfigError
 from features.history import History
+from ranker.labelling import mark_relevant, sample_users, unseen
 from ranker.parallel import map_chunks
 from ranker.snapshot import Snapshot
-from ranker.training import mark_relevant, sample_users, unseen
 
 _STEPS = 30  # a budget is spent in so many parts
 

@@ -37,6 +37,7 @@ from ranker.candidates.segments import CategoryPopularity, SegmentPopularity
 from ranker.candidates.transitions import Transitions
 from ranker.candidates.user_knn import UserKNN
 from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
+from ranker.negatives import Negatives
 from ranker.rerank.lambdarank import LambdaRank
 
 _KNOWN: tuple[type, ...] = (
@@ -47,7 +48,7 @@ _KNOWN: tuple[type, ...] = (
     *(LastEvents, LatestCosine, WordSimilarity, ItemConversion, SegmentShare, UserBreadth),
     *(AttributeEncoding, NumericAttributes, ColdFlags, ClockAffinity),
     *(ItemPopularity, UserActivity, AttributeAffinity, CustomBlock, Listwise, FeatureStage),
-    *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank),
+    *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank, Negatives),
 )
 
 _FUNCTION = "function"

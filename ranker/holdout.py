@@ -12,6 +12,7 @@ from features.arrays import BoolArray
 from features.clock import ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
+from ranker.grades import label_pairs
 
 # An open window length is the time that this share of the latest events took: adapted to how
 # dense the log is, about a month of a year's purchases.
@@ -33,15 +34,18 @@ class Fold:
     is_known : bool array [n_rows]
         The rows of the log that lie before the labels.
     labels : DataFrame
-        ``user_id``, ``item_id``, distinct.
+        ``user_id``, ``item_id``, distinct; with ``grade`` where the log has one.
     as_of : int or None
         The tick that separates them, on a clock that compares users.
+    until : int or None
+        The tick before which the labels end; None if that is the end of the log.
     """
 
     log: pl.DataFrame
     is_known: BoolArray
     labels: pl.DataFrame
     as_of: int | None
+    until: int | None = None
 
     @property
     def history(self) -> pl.DataFrame:
@@ -104,10 +108,10 @@ class LabelWindows:
             if self.n_windows is None and window >= _FEWEST_WINDOWS and n_users >= _ENOUGH_USERS:
                 break
             start = end - (window + 1) * length
-            labels = interactions.filter((times >= start) & (times < start + length))
+            labels = label_pairs(interactions.filter((times >= start) & (times < start + length)))
             is_known = (times < start - gap).to_numpy()
             if labels.height and is_known.any():
-                folds.append(Fold(interactions, is_known, _pairs(labels), start - gap))
+                folds.append(Fold(interactions, is_known, labels, start - gap, start + length))
                 n_users += labels["user_id"].n_unique()
         return folds
 
@@ -169,12 +173,12 @@ class LastInteractions:
         folds = []
         for window in range(self.n_windows):
             start, stop = window * self.n, (window + 1) * self.n
-            labels = ordered.filter(
-                pl.Series((from_end >= start) & (from_end < stop) & (size > stop))
+            labels = label_pairs(
+                ordered.filter(pl.Series((from_end >= start) & (from_end < stop) & (size > stop)))
             )
             is_known = (from_end >= stop) | (size <= stop)
             if labels.height:
-                folds.append(Fold(ordered, is_known, _pairs(labels), None))
+                folds.append(Fold(ordered, is_known, labels, None))
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
@@ -208,7 +212,7 @@ class RandomHoldout:
                 f"fraction={self.fraction} times n_folds={self.n_folds} must be in (0, 1], so "
                 f"that the folds hide different pairs"
             )
-        pairs = _pairs(interactions)
+        pairs = label_pairs(interactions).select("user_id", "item_id")
         place = np.random.default_rng(random_state).permutation(pairs.height) / pairs.height
         fold_of = pairs.with_columns(pl.Series("fold", place // self.fraction).cast(pl.Int32))
         marked = interactions.join(
@@ -217,9 +221,10 @@ class RandomHoldout:
         folds = []
         for fold in range(self.n_folds):
             labels = marked.filter(pl.col("fold") == fold)
-            is_known = (marked["fold"] != fold).to_numpy()
+            # Events that are no labels belong to no fold, and are known in each.
+            is_known = (marked["fold"].fill_null(-1) != fold).to_numpy()
             if labels.height and is_known.any():
-                folds.append(Fold(marked.drop("fold"), is_known, _pairs(labels), None))
+                folds.append(Fold(marked.drop("fold"), is_known, label_pairs(labels), None))
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
@@ -232,7 +237,3 @@ def default_holdout(facts: LogFacts) -> Holdout:
     if facts.clock.is_comparable:
         return LabelWindows()
     return RandomHoldout() if facts.clock.kind is ClockKind.NONE else LastInteractions()
-
-
-def _pairs(interactions: pl.DataFrame) -> pl.DataFrame:
-    return interactions.select("user_id", "item_id").unique().sort("user_id", "item_id")

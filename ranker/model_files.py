@@ -28,9 +28,11 @@ from ranker.persistence import (
     bytes_to_frame,
     frame_to_bytes,
 )
+from ranker.rerank.blend import BLEND, Blend
 from ranker.rerank.first_stage import FUSION
-from ranker.rerank.gate import TWO_STAGE, GateReport
+from ranker.rerank.gate import TWO_STAGE, GateReport, Segment
 from ranker.rerank.lambdarank import FittedLambdaRank
+from ranker.skew import SkewReport
 from ranker.snapshot import Snapshot
 
 
@@ -56,6 +58,7 @@ class State:
     system, cold_system : str
     model : FittedLambdaRank or None
     gate : GateReport or None
+    skew : SkewReport or None
     choices : tuple of str
     random_state : int
     n_trained : int
@@ -77,6 +80,7 @@ class State:
     cold_system: str
     model: FittedLambdaRank | None
     gate: GateReport | None
+    skew: SkewReport | None
     choices: tuple[str, ...]
     random_state: int
     n_trained: int
@@ -146,6 +150,7 @@ def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
         "system": state.system,
         "cold_system": state.cold_system,
         "gate": None if state.gate is None else dataclasses.asdict(state.gate),
+        "skew": None if state.skew is None else dataclasses.asdict(state.skew),
         "choices": list(state.choices),
         "random_state": state.random_state,
         "n_trained": state.n_trained,
@@ -201,6 +206,7 @@ def _from_files(
             else None
         ),
         gate=None if gate is None else _gate(gate),
+        skew=None if settings.get("skew") is None else SkewReport(**settings["skew"]),
         choices=tuple(settings["choices"]),
         random_state=settings["random_state"],
         n_trained=settings.get("n_trained", log.height),
@@ -219,6 +225,8 @@ def _from_files(
         every_item=state.every_item,
     )
     systems = {*state.specs, FUSION} | ({TWO_STAGE} if state.model is not None else set())
+    if state.model is not None and state.gate is not None and state.gate.blend is not None:
+        systems.add(BLEND)
     if not {state.system, state.cold_system} <= systems:
         raise ModelFormatError(
             f"the model serves {state.system!r} and {state.cold_system!r}, which are none of its "
@@ -230,8 +238,23 @@ def _from_files(
 
 
 def _gate(values: dict[str, Any]) -> GateReport:
-    against = {name: PairedInterval(**pair) for name, pair in values["against"].items()}
-    return GateReport(**values | {"against": against})
+    segments = {
+        name: Segment(**segment | {"against": _intervals(segment["against"])})
+        for name, segment in values.get("segments", {}).items()
+    }
+    blend = values.get("blend")
+    return GateReport(
+        **values
+        | {
+            "against": _intervals(values["against"]),
+            "segments": segments,
+            "blend": None if blend is None else Blend(**blend),
+        }
+    )
+
+
+def _intervals(pairs: dict[str, dict[str, float]]) -> dict[str, PairedInterval]:
+    return {name: PairedInterval(**pair) for name, pair in pairs.items()}
 
 
 def fingerprint(state: State, snapshot: Snapshot) -> str:

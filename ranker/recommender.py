@@ -39,22 +39,28 @@ from ranker.evaluation.frames import collect
 from ranker.explain.asked import asked_pairs
 from ranker.explain.explainer import Explainer
 from ranker.funnel import FunnelCounts
-from ranker.holdout import Holdout
+from ranker.grades import Grades, with_grades
+from ranker.holdout import Fold, Holdout
 from ranker.id_dtype import IdDtype
+from ranker.impressions import check_impressions
+from ranker.labelling import unseen
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.effect import NO_POLICY, effect_frame
 from ranker.lists.embedding import unit_vectors
 from ranker.lists.policy import Policy
 from ranker.model_files import State
+from ranker.negatives import Negatives
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files
 from ranker.rerank.first_stage import FUSION
-from ranker.rerank.gate import TWO_STAGE, GateReport
+from ranker.rerank.gate import TWO_STAGE, GateMode, GateReport
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Asked, Server
 from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
+from ranker.skew import SkewReport, check_skew
 from ranker.snapshot import Snapshot
-from ranker.training import train_reranker, unseen
+from ranker.training import Windows, label_windows, train_reranker
+from ranker.tuning import tune_reranker
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +91,21 @@ class TwoStageRecommender:
     repeats : bool, optional
         Whether items are taken again, so that seen ones may be recommended. Default: what the
         labels show.
-    gate : "warn" or "fallback"
+    gate : "warn", "fallback" or "blend"
         The second stage is compared with every first stage on the freshest labels. If it is not
-        better by its mean: say so, or serve the better one.
+        better by its mean: say so, or serve the better one; with ``"blend"`` that, unless the two
+        orders together are better than each alone.
     max_groups : int
         Users of a window to learn from; more are sampled.
+    grades : mapping of event name to int, or "weight", optional
+        What an event is worth as a label, from 0 (known, but no label) to 30; ``"weight"``: whole
+        numbers in the column of that name. ``LambdaRank(label_gain=...)`` says what a grade counts.
+        Default: every event is a label, and all are worth the same.
+    negatives : Negatives, optional
+        Which of the candidates that were not taken to learn from.
+    cold_share : float
+        Share of the users to learn from once more with a history of 0, 1 or 2 events, so that the
+        trees know what to do with new users.
     chunk_size : int
         Users served at a time.
     n_threads : int
@@ -100,6 +116,10 @@ class TwoStageRecommender:
     ----------
     gate_ : GateReport or None
         None if there was nothing to learn from; then the rank fusion of the sources is served.
+    skew_ : SkewReport or None
+        Training against serving: recall of the candidates by window, source mix, score drift.
+    tuning_ : Tuning
+        After :meth:`tune`.
     choices_ : list of str
         What ``fit`` found out and chose, a line each.
     stage_ : FeatureStage
@@ -132,8 +152,11 @@ class TwoStageRecommender:
         window_length: str | int | None = None,
         n_candidates: NCandidates | None = None,
         repeats: bool | None = None,
-        gate: Literal["warn", "fallback"] = "warn",
+        gate: GateMode = "warn",
         max_groups: int = 10_000,
+        grades: Grades | None = None,
+        negatives: Negatives | None = None,
+        cold_share: float = 0.05,
         chunk_size: int = 1024,
         n_threads: int = 0,
         random_state: int = 0,
@@ -148,6 +171,9 @@ class TwoStageRecommender:
         self.repeats = repeats
         self.gate = gate
         self.max_groups = max_groups
+        self.grades = grades
+        self.negatives = negatives
+        self.cold_share = cold_share
         self.chunk_size = chunk_size
         self.n_threads = n_threads
         self.random_state = random_state
@@ -190,6 +216,7 @@ class TwoStageRecommender:
         *,
         items: FrameLike | None = None,
         users: FrameLike | None = None,
+        impressions: FrameLike | None = None,
     ) -> Self:
         """Learn from a log.
 
@@ -200,6 +227,10 @@ class TwoStageRecommender:
             :func:`features.schema.check_interactions`.
         items, users : DataFrame or LazyFrame, optional
             Attributes. Items and users of the tables are known also without any event.
+        impressions : DataFrame or LazyFrame, optional
+            What was shown, taken or not: ``user_id``, ``item_id``, ``timestamp``, ``position`` (1 =
+            first). LambdaRank then learns how much a position attracts by itself and leaves that
+            out of the scores (unbiased learning to rank, as LightGBM has it).
 
         Returns
         -------
@@ -212,13 +243,136 @@ class TwoStageRecommender:
         ConfigError
             If parameters contradict each other or the data.
         """
-        check_parts(features=self.features, reranker=self.reranker, holdout=self.holdout)
+        state, folds, holdout = self._prepare(interactions, items, users)
+        trained = train_reranker(
+            self._label(state, folds, impressions),
+            self.reranker or LambdaRank(),
+            list(state.specs),
+            fill=popularity_of(state.specs),
+            blend=self.gate == "blend",
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        gate = None if trained is None else trained.gate
+        if trained is None:
+            logger.warning(
+                "there is no second stage, the fusion of the sources is served: %s (%s); give "
+                "shorter label windows, as by window_length, or more events",
+                "no event of the labels is among the candidates"
+                if folds
+                else "no events lie before the labels",
+                holdout,
+            )
+        snapshot = state.snapshot()
+        skew = None
+        if trained is not None:
+            skew = check_skew(
+                *(trained.sight, trained.recall, trained.model, snapshot, state.depths),
+                exclude_seen=not state.repeats,
+                random_state=self.random_state,
+                n_threads=self.n_threads,
+            )
+        system, cold_system, verdict = self._pass_gate(gate)
+        choices = (
+            f"clock: {state.facts.clock.kind.value}; {holdout}",
+            *state.choices,
+            "reranker: " + ("none" if trained is None else trained.choice),
+            *([] if skew is None else [f"training against serving: {skew}"]),
+            verdict,
+        )
+        for line in choices:
+            logger.info(line)
+        state = dataclasses.replace(
+            state,
+            system=system,
+            cold_system=cold_system,
+            model=None if trained is None else trained.model,
+            gate=gate,
+            skew=skew,
+            choices=choices,
+        )
+        self._serve(state, snapshot)
+        return self
+
+    def tune(
+        self,
+        interactions: FrameLike,
+        path: str | Path,
+        *,
+        items: FrameLike | None = None,
+        users: FrameLike | None = None,
+        seconds: float = 600,
+        n_trials: int | None = None,
+    ) -> Self:
+        """Search for better settings of the reranker, for the next :meth:`fit` of this log.
+
+        The label windows are made once; every trial learns from the older ones and is judged on the
+        freshest. ``reranker`` becomes what was best, ``tuning_`` tells what was found. Needs the
+        extra ``tune``.
+
+        Parameters
+        ----------
+        interactions, items, users
+            As in :meth:`fit`.
+        path : str or Path
+            A file that takes each trial as a line of JSON; a search that is called again with the
+            same file and data goes on from there.
+        seconds : float
+            No trial is begun after so many, counted from the first.
+        n_trials : int, optional
+            At most so many, those in the file included.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        MissingExtraError
+            If Optuna is not installed.
+        ConfigError
+            If there are no labels to judge by, or the file is of another search.
+        """
+        state, folds, holdout = self._prepare(interactions, items, users)
+        windows = self._label(state, folds, None)
+        split = windows.split()
+        if split is None:
+            raise ConfigError(
+                f"there are no labels to tune by ({holdout}); give shorter label windows, as by "
+                f"window_length, or more events"
+            )
+        self.tuning_ = tune_reranker(
+            self.reranker or LambdaRank(),
+            *split,
+            windows.names,
+            path=Path(path),
+            seconds=seconds,
+            n_trials=n_trials,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        logger.info("tuning: %s", self.tuning_)
+        self.reranker = self.tuning_.best
+        return self
+
+    def _prepare(
+        self, interactions: FrameLike, items: FrameLike | None, users: FrameLike | None
+    ) -> tuple[State, list[Fold], str]:
+        """What is known before anything is learned, the folds, and a line about them."""
+        check_parts(
+            features=self.features,
+            reranker=self.reranker,
+            holdout=self.holdout,
+            negatives=self.negatives,
+        )
         check_settings(
             repeats=self.repeats,
             n_windows=self.n_windows,
             max_groups=self.max_groups,
             chunk_size=self.chunk_size,
             gate=self.gate,
+            grades=self.grades,
+            cold_share=self.cold_share,
         )
         named = None if self.generators is None else generators_by_name(self.generators)
         raw = collect(interactions, table="interactions")
@@ -226,14 +380,20 @@ class TwoStageRecommender:
         report_time(raw)
         tables = check_tables(log, items, users)
         facts = LogFacts.of(log)
-        holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
-        folds = holdout.folds(log, facts, random_state=self.random_state)
+        folds, holdout = self._folds(log, facts)
         repeats = repeats_in(folds) if self.repeats is None else self.repeats
         specs = default_generators(facts, repeats=repeats) if named is None else named
         check_n_candidates(self.n_candidates, specs)
         depths = depths_of(specs, self.n_candidates)
         every_item = wants_every_item(self.n_candidates, log, tables[0])
         stage = self.features or infer_stage(log, facts, items=tables[0], users=tables[1])
+        choices = (
+            f"repeats: {'items are' if repeats else 'nothing is'} taken again",
+            "sources: "
+            + ", ".join(name if every_item else f"{name} {n}" for name, n in depths.items())
+            + (", and every item for everybody" if every_item else ""),
+            f"features: {stage.summary}",
+        )
         state = State(
             log=log,
             items=tables[0],
@@ -250,54 +410,34 @@ class TwoStageRecommender:
             cold_system=FUSION,
             model=None,
             gate=None,
-            choices=(),
+            skew=None,
+            choices=choices,
             random_state=self.random_state,
             n_trained=log.height,
         )
-        trained = train_reranker(
+        return state, folds, holdout.describe(facts, log)
+
+    def _folds(self, log: pl.DataFrame, facts: LogFacts) -> tuple[list[Fold], Holdout]:
+        holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
+        graded = with_grades(log, self.grades)
+        return holdout.folds(graded, facts, random_state=self.random_state), holdout
+
+    def _label(self, state: State, folds: Sequence[Fold], impressions: FrameLike | None) -> Windows:
+        shown = None
+        if impressions is not None:
+            shown = check_impressions(collect(impressions, table="impressions"), state.log)
+        return label_windows(
             folds,
             state.snapshot,
-            self.reranker or LambdaRank(),
-            depths,
-            fill=popularity_of(specs),
-            repeats=repeats,
+            state.depths,
+            repeats=state.repeats,
             max_groups=self.max_groups,
+            negatives=self.negatives or Negatives(),
+            cold_share=self.cold_share,
+            impressions=shown,
             random_state=self.random_state,
             n_threads=self.n_threads,
         )
-        gate = None if trained is None else trained.gate
-        if trained is None:
-            logger.warning(
-                "there is no second stage, the fusion of the sources is served: %s (%s); give "
-                "shorter label windows, as by window_length, or more events",
-                "no event of the labels is among the candidates"
-                if folds
-                else "no events lie before the labels",
-                holdout.describe(facts, log),
-            )
-        system, cold_system, verdict = self._pass_gate(gate)
-        choices = (
-            f"clock: {facts.clock.kind.value}; {holdout.describe(facts, log)}",
-            f"repeats: {'items are' if repeats else 'nothing is'} taken again",
-            "sources: "
-            + ", ".join(name if every_item else f"{name} {n}" for name, n in depths.items())
-            + (", and every item for everybody" if every_item else ""),
-            f"features: {stage.summary}",
-            "reranker: " + ("none" if trained is None else trained.choice),
-            verdict,
-        )
-        for line in choices:
-            logger.info(line)
-        state = dataclasses.replace(
-            state,
-            system=system,
-            cold_system=cold_system,
-            model=None if trained is None else trained.model,
-            gate=gate,
-            choices=choices,
-        )
-        self._serve(state, state.snapshot())
-        return self
 
     def refresh(
         self,
@@ -717,8 +857,7 @@ class TwoStageRecommender:
         """
         state = self._fitted()
         check_count(total=total, deepest=deepest)
-        holdout = choose_holdout(state.facts, self.holdout, self.n_windows, self.window_length)
-        folds = holdout.folds(state.log, state.facts, random_state=self.random_state)
+        folds, _ = self._folds(state.log, state.facts)
         if not folds:
             raise ConfigError("the log has no labels to choose depths by; give n_candidates")
         depths = choose_depths(
@@ -759,9 +898,7 @@ class TwoStageRecommender:
         state = self._fitted()
         if n_users < 1:
             raise ConfigError(f"n_users={n_users}; expected 1 or more")
-        holdout = choose_holdout(state.facts, self.holdout, self.n_windows, self.window_length)
-        learned = state.log.head(state.n_trained)
-        folds = holdout.folds(learned, state.facts, random_state=self.random_state)
+        folds, _ = self._folds(state.log.head(state.n_trained), state.facts)
         if not folds:
             raise ConfigError("the log has no label windows to compare with")
         return window_drift(
@@ -829,9 +966,13 @@ class TwoStageRecommender:
         self._state = state
         self._border = Border(snapshot.history, state.user_dtype, state.item_dtype)
         self.__dict__.pop("_explainer", None)  # it spoke of the snapshot before
-        self._server = Server(snapshot, state.model, state.depths, state.system, state.cold_system)
         self._bound: BoundPolicy | None = None
+        blend = None if state.gate is None else state.gate.blend
+        self._server = Server(
+            snapshot, state.model, state.depths, state.system, state.cold_system, blend
+        )
         self.gate_: GateReport | None = state.gate
+        self.skew_: SkewReport | None = state.skew
         self.choices_ = list(state.choices)
         self.stage_ = state.stage
         self.repeats_ = state.repeats
@@ -847,7 +988,7 @@ class TwoStageRecommender:
         """What serves users with and without events, and a line that says why."""
         if gate is None:
             return FUSION, FUSION, "gate: nothing to learn from, the fusion of ranks is served"
-        system = TWO_STAGE if self.gate == "warn" else gate.winner
+        system = gate.choose(self.gate)
         if gate.winner != TWO_STAGE and self.gate == "warn":
             logger.warning(
                 "the second stage is not better than %s on the freshest labels: %s",

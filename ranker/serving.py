@@ -15,14 +15,15 @@ from features.history import History
 from ranker.candidates.popularity import Popularity
 from ranker.defaults import popularity_of
 from ranker.funnel import Hits
+from ranker.labelling import mark_relevant
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.context import ListContext
 from ranker.lists.topk import lists_frame, make_lists
+from ranker.rerank.blend import BLEND, Blend
 from ranker.rerank.first_stage import FUSION, first_stage_scores
 from ranker.rerank.gate import TWO_STAGE
 from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.snapshot import Snapshot
-from ranker.training import mark_relevant
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Server:
     model : FittedLambdaRank or None
     depths : dict of source name to int
     system, cold_system : str
-        ``"two-stage"``, ``"fusion"`` or a source: for users with and without events.
+        ``"two-stage"``, ``"fusion"``, ``"blend"`` or a source: for users with and without events.
+    blend : Blend or None
     """
 
     snapshot: Snapshot
@@ -51,12 +53,15 @@ class Server:
     depths: dict[str, int]
     system: str
     cold_system: str
+    blend: Blend | None = None
 
     @property
     def systems(self) -> tuple[str, ...]:
         """Everything that can order a list."""
         first_stage = (*self.snapshot.generators, FUSION)
-        return first_stage if self.model is None else (*first_stage, TWO_STAGE)
+        if self.model is None:
+            return first_stage
+        return (*first_stage, TWO_STAGE) if self.blend is None else (*first_stage, BLEND, TWO_STAGE)
 
     @cached_property
     def fill(self) -> Int32Array:
@@ -148,5 +153,11 @@ class Server:
         if system == TWO_STAGE and self.model is not None:
             # One thread each: several runs of users are served at a time.
             return self.model.predict(self.snapshot.features(history, candidates), n_threads=1)
+        if system == BLEND and self.blend is not None:
+            return self.blend.scores(
+                self._score_by(TWO_STAGE, history, candidates),
+                self._score_by(self.blend.system, history, candidates),
+                candidates.indptr,
+            )
         fill = popularity_of(self.snapshot.generators)
         return first_stage_scores(system, candidates.sources, candidates.rank, fill=fill)

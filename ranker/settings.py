@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 from features.errors import ConfigError
@@ -12,13 +13,16 @@ from ranker.arguments import check_count, check_flag
 from ranker.candidates.base import Generator
 from ranker.candidates.merge import REST
 from ranker.funnel import FINAL_LIST, UNION
+from ranker.grades import check_grades
+from ranker.negatives import Negatives
+from ranker.rerank.blend import BLEND
 from ranker.rerank.first_stage import FUSION
-from ranker.rerank.gate import TWO_STAGE
+from ranker.rerank.gate import GATE_MODES, TWO_STAGE
 from ranker.rerank.lambdarank import LambdaRank
 
 # Systems and stages that reports name beside the sources; "best" would have a column best_rank,
 # which there is for all sources together.
-_RESERVED = (TWO_STAGE, FUSION, UNION, FINAL_LIST, REST, "best", "served")
+_RESERVED = (TWO_STAGE, FUSION, BLEND, UNION, FINAL_LIST, REST, "best", "served")
 _PAIRS = 'expected (name, generator) pairs, such as [("als", ALS())]'
 
 
@@ -61,7 +65,7 @@ def generators_by_name(generators: Any) -> dict[str, Generator]:
     return named
 
 
-def check_parts(*, features: Any, reranker: Any, holdout: Any) -> None:
+def check_parts(*, features: Any, reranker: Any, holdout: Any, negatives: Any) -> None:
     """Make sure that the parts are objects that can do what is asked of them.
 
     Raises
@@ -75,6 +79,10 @@ def check_parts(*, features: Any, reranker: Any, holdout: Any) -> None:
             f"reranker={reranker!r}; expected an object such as "
             f'LambdaRank(objective="lambdarank"), or None'
         )
+    if negatives is not None and not isinstance(negatives, Negatives):
+        raise ConfigError(
+            f"negatives={negatives!r}; expected an object such as Negatives(at_most=300), or None"
+        )
     if holdout is not None and (_is_class(holdout) or not hasattr(holdout, "folds")):
         raise ConfigError(
             f'holdout={holdout!r}; expected an object such as LabelWindows("28d"), or None; a '
@@ -83,7 +91,14 @@ def check_parts(*, features: Any, reranker: Any, holdout: Any) -> None:
 
 
 def check_settings(
-    *, repeats: Any, n_windows: Any, max_groups: Any, chunk_size: Any, gate: Any
+    *,
+    repeats: Any,
+    n_windows: Any,
+    max_groups: Any,
+    chunk_size: Any,
+    gate: Any,
+    grades: Any,
+    cold_share: Any,
 ) -> None:
     """Make sure that the other settings are of their kinds.
 
@@ -91,8 +106,17 @@ def check_settings(
     ------
     ConfigError
     """
-    if gate not in ("warn", "fallback"):
-        raise ConfigError(f"gate={gate!r} is not known; expected 'warn' or 'fallback'")
+    if gate not in GATE_MODES:
+        raise ConfigError(
+            f"gate={gate!r} is not known; expected one of {', '.join(map(repr, GATE_MODES))}"
+        )
+    check_grades(grades)
+    if (
+        isinstance(cold_share, bool)
+        or not isinstance(cold_share, Real)
+        or not 0 <= float(cold_share) <= 1
+    ):
+        raise ConfigError(f"cold_share={cold_share!r}; expected a number from 0 to 1")
     check_flag(repeats=repeats)
     check_count(max_groups=max_groups, chunk_size=chunk_size)
     if n_windows is not None:

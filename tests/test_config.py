@@ -163,7 +163,7 @@ def test_lengths(folder: Path, text: str, expected: object):
         ("model", 'n_candidates = "every"', 'a whole number from 1, or "all"'),
         ("model", "n_windows = 1.0", "a whole number from 1"),
         ("model", 'window_length = "7"', 'text such as "28d"'),
-        ("model", 'gate = "off"', 'one of "warn", "fallback"'),
+        ("model", 'gate = "off"', 'one of "warn", "fallback", "blend"'),
         ("model", "repeats = 1", "true or false"),
         ("model", 'path = ""', "a path"),
         ("evaluate", "k = []", "a whole number from 1, or a list"),

@@ -14,6 +14,7 @@ import ranker.recommender
 from features.schema import check_interactions
 from ranker import (
     LabelWindows,
+    LambdaRank,
     LastInteractions,
     TwoStageRecommender,
     compare,
@@ -93,6 +94,7 @@ def test_the_choices_of_a_default_recommender_are_told_and_its_lists_are_whole()
         "sources",
         "features",
         "reranker",
+        "training against serving",
         "gate",
     ]
     assert "AttributeAffinity(brand, genres)" in recommender.choices_[3]
@@ -296,6 +298,8 @@ def test_a_closed_gate_serves_the_winner_or_warns(winner, monkeypatch, caplog):
         return dataclasses.replace(trained, gate=worse(trained.gate, winner))
 
     monkeypatch.setattr(ranker.recommender, "train_reranker", closed)
+    blended = small(gate="blend").fit(LOG)
+    assert blended.system_ == winner, "a blend that is worse by its mean is not served"
     fallback = small(gate="fallback").fit(LOG)
     assert fallback.system_ == winner
     assert f"serves {winner}, popular to users without events" in fallback.choices_[-1]
@@ -305,6 +309,46 @@ def test_a_closed_gate_serves_the_winner_or_warns(winner, monkeypatch, caplog):
     assert warned.system_ == "two-stage"
     assert f"the second stage is not better than {winner}" in caplog.text
     assert_frame_equal(warned.recommend(k=5), warned.recommend(k=5, system="two-stage"))
+
+
+def test_a_blend_that_is_better_than_both_is_served_saved_and_loaded(monkeypatch, tmp_path):
+    train = ranker.recommender.train_reranker
+
+    def blended(*arguments, **keywords):
+        trained = train(*arguments, **keywords)
+        return dataclasses.replace(trained, gate=worse(trained.gate, "blend"))
+
+    assert small(gate="fallback").fit(LOG).gate_.blend is None
+    monkeypatch.setattr(ranker.recommender, "train_reranker", blended)
+    recommender = small(gate="blend").fit(LOG)
+    assert recommender.system_ == "blend"
+    lists = recommender.recommend(k=5)
+    by_system = recommender.recommend_by_system(k=5)
+    assert_frame_equal(lists, by_system["blend"])
+    assert not lists.equals(by_system["two-stage"])
+    assert not lists.equals(by_system[recommender.gate_.blend.system])
+    recommender.save(tmp_path / "model")
+    again = TwoStageRecommender.load(tmp_path / "model")
+    assert again.gate_ == recommender.gate_
+    assert again.fingerprint == recommender.fingerprint
+    assert_frame_equal(again.recommend(k=5), lists)
+    for part in (small(gate="blend", chunk_size=3, n_threads=2).fit(LOG),):
+        assert_frame_equal(part.recommend(k=5), lists)
+
+
+def test_several_forests_are_served_explained_and_saved(tmp_path):
+    reranker = LambdaRank(n_trees=10, min_rows_in_leaf=5, n_models=3, vary="windows")
+    recommender = small(reranker=reranker).fit(LOG)
+    assert "3 forests of" in "\n".join(recommender.choices_)
+    reasons = recommender.explain("u001", k=5)
+    effects = reasons.select(column for column in reasons.columns if column.endswith("_effect"))
+    assert effects.sum_horizontal().to_list() == pytest.approx(reasons["score"].to_list(), abs=1e-6)
+    recommender.save(tmp_path / "model")
+    again = TwoStageRecommender.load(tmp_path / "model")
+    assert again.fingerprint == recommender.fingerprint != small().fit(LOG).fingerprint
+    assert_frame_equal(again.recommend(k=5), recommender.recommend(k=5))
+    other = small(reranker=dataclasses.replace(reranker, n_models=2)).fit(LOG)
+    assert other.fingerprint != recommender.fingerprint
 
 
 def test_users_without_events_are_served_by_the_cold_winner(fitted):

@@ -24,7 +24,7 @@ from ranker import (
 from ranker.budget import spend
 from ranker.candidates import Retrieved, merge
 from ranker.candidates.merge import merge_with_everything
-from ranker.training import unseen
+from ranker.labelling import unseen
 from tests.logs import CLOCKS, history_from, make_log
 from tests.recommenders import N_ITEMS, N_USERS, everything, item_table, small, user_table
 
@@ -111,7 +111,7 @@ class TestEveryItem:
         assert again.generate_candidates(["u001"]).height == N_ITEMS + 2
 
     def test_validation_keeps_fewer_groups(self, monkeypatch):
-        monkeypatch.setattr("ranker.training._MAX_VALIDATION_ROWS", 8 * N_ITEMS)
+        monkeypatch.setattr("ranker.labelling._MAX_WHOLE_ROWS", 8 * N_ITEMS)
         recommender = small(n_candidates="all", holdout=LabelWindows("14d", 2)).fit(LOG)
         assert recommender.gate_.n_users <= 8
 

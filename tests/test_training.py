@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.errors import ConfigError
 from features.history import LogFacts
 from features.schema import check_interactions
 from features.source import SourceScores
@@ -21,13 +22,16 @@ from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.holdout import Fold, LabelWindows, LastInteractions, RandomHoldout
+from ranker.labelling import label_candidates, mark_relevant
+from ranker.negatives import Negatives, thin_out
 from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.snapshot import Snapshot
-from ranker.training import label_candidates, mark_relevant, thin_out, train_reranker
+from ranker.training import label_windows, train_reranker
 from tests.logs import history_from, make_log
+from tests.recommenders import small
 from tests.rerank.tables import table_of
 
 GENERATORS = {"popular": Popularity(), "own": OwnHistory(), "knn": ItemKNN(neighbours=5)}
@@ -58,12 +62,13 @@ LABELS = pl.concat(
 
 def label(snapshot: Snapshot = SNAPSHOT, labels: pl.DataFrame = LABELS, **options):
     defaults = {"repeats": True, "max_groups": 1000, "thin": False, "random_state": 0}
-    return label_candidates(snapshot, labels, DEPTHS, **(defaults | options))
+    found = label_candidates(snapshot, labels, DEPTHS, **(defaults | options))
+    return None if found is None else found.table
 
 
 def assert_same(found: LabelledTable, expected: LabelledTable) -> None:
-    for name in ("features", "label", "indptr", "n_relevant", "rank", "is_cold"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for field in dataclasses.fields(found):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
 
 
 def relevant_pairs(repeats: bool) -> set[tuple[str, str]]:
@@ -200,8 +205,13 @@ GROUPS = st.lists(st.lists(st.sampled_from([0, 0, 0, 0, 1]), max_size=40), min_s
 def test_thinning_keeps_all_positives_and_the_promised_number_of_others(
     labels, share, per_positive, at_most, seed
 ):
+    if not at_most or not (share or per_positive):
+        with pytest.raises(ConfigError, match="leaves no candidate that was not taken"):
+            Negatives(share, per_positive, at_most)
+        return
+    negatives = Negatives(share, per_positive, at_most)
     table = table_of(labels, n_relevant=[50 + at for at in range(len(labels))])
-    thin = thin_out(table, seed, share=share, per_positive=per_positive, at_most=at_most)
+    thin = thin_out(table, seed, negatives)
     kept_groups = [at for at, group in enumerate(labels) if any(group)]
     assert thin.n_relevant.tolist() == [50 + at for at in kept_groups]
     for place, at in enumerate(kept_groups):
@@ -217,18 +227,45 @@ def test_thinning_keeps_all_positives_and_the_promised_number_of_others(
         assert len(negative) == math.floor(min(wanted, at_most, n_negative))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 1.5}, r"share=1.5; expected a number from 0 to 1"),
+        ({"share": True}, r"share=True"),
+        ({"share": float("nan")}, r"share=nan"),
+        ({"per_positive": -1}, r"per_positive=-1; expected a whole number, from 0"),
+        ({"at_most": 2.5}, r"at_most=2.5"),
+        ({"at_most": 0}, r"leaves no candidate that was not taken"),
+    ],
+)
+def test_negatives_that_cannot_be(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Negatives(**settings)
+
+
+def test_negatives_are_a_keyword_of_the_recommender():
+    log = make_log("datetime")
+    few, many = (small(negatives=Negatives(0.0, n, n)).fit(log) for n in (1, 20))
+    assert few._state.model.text != many._state.model.text
+    assert few.gate_.n_users == many.gate_.n_users
+    with pytest.raises(ConfigError, match=r"negatives=0.3; expected an object such as Negatives"):
+        small(negatives=0.3).fit(log)
+
+
 def test_thinning_by_hand():
     #  one hit and 99 others: 30 % of them; four hits and 46 others: ten for each hit;
     #  one hit and 1,999 others: at most 100; no hit: nothing
     labels = [[1] + [0] * 99, [1] * 4 + [0] * 46, [1] + [0] * 1999, [0] * 10]
-    thin = thin_out(table_of(labels), 0)
+    thin = thin_out(table_of(labels), 0, Negatives())
     assert np.diff(thin.indptr).tolist() == [1 + 29, 4 + 40, 1 + 100]
 
 
 def test_the_same_seed_keeps_the_same_rows():
     table = table_of([[1] + [0] * 99] * 5)
-    assert_same(thin_out(table, 4), thin_out(table, 4))
-    assert not np.array_equal(thin_out(table, 4).features, thin_out(table, 5).features)
+    assert_same(thin_out(table, 4, Negatives()), thin_out(table, 4, Negatives()))
+    assert not np.array_equal(
+        thin_out(table, 4, Negatives()).features, thin_out(table, 5, Negatives()).features
+    )
 
 
 def test_trap_negatives_are_drawn_from_the_whole_list_and_not_from_its_top():
@@ -237,7 +274,7 @@ def test_trap_negatives_are_drawn_from_the_whole_list_and_not_from_its_top():
     table = table_of([[0] * 30 + [1] + [0] * 30])
     kept = np.zeros(n + 1)
     for seed in range(n_seeds):
-        kept[thin_out(table, seed, share=0.5, per_positive=0).features[:, 0].astype(int)] += 1
+        kept[thin_out(table, seed, Negatives(0.5, 0)).features[:, 0].astype(int)] += 1
     assert kept[30] == n_seeds
     shares = np.delete(kept, 30) / n_seeds
     assert shares.mean() == pytest.approx(0.5)
@@ -248,19 +285,22 @@ def test_trap_negatives_are_drawn_from_the_whole_list_and_not_from_its_top():
 # ------------------------------------------------------------------- stage 2
 
 
-def train(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
-    defaults = {
-        "fill": "popular",
-        "repeats": True,
-        "max_groups": 1000,
-        "random_state": 0,
-        "n_threads": 1,
-    }
-    return train_reranker(
+def windows(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
+    return label_windows(
         folds,
         lambda fold, text: build(fold, text, facts=facts),
-        LambdaRank(n_trees=30, patience=5),
         DEPTHS,
+        **({"repeats": True, "max_groups": 1000, "random_state": 0, "n_threads": 1} | options),
+    )
+
+
+def train(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
+    defaults = {"random_state": 0, "n_threads": 1}
+    return train_reranker(
+        windows(folds, facts=facts, **(defaults | options)),
+        LambdaRank(n_trees=30, patience=5),
+        list(DEPTHS),
+        fill="popular",
         **(defaults | options),
     )
 
@@ -271,6 +311,18 @@ def test_the_gate_looks_at_all_users_of_the_freshest_labels():
     assert set(trained.gate.ndcg) == {TWO_STAGE, FUSION, *DEPTHS}
     assert trained.model.names == SNAPSHOT.tables.names
     assert 1 <= trained.model.n_trees <= 30
+
+
+def test_cut_users_and_the_freshest_labels_are_learned_from_in_the_end():
+    plain, cold = windows(FOLDS), windows(FOLDS, cold_share=0.5)
+    assert [len(part.everything()) for part in (plain, cold)] == [3, 3], "a table per window"
+    for one, two, labelled in zip(
+        plain.everything(), cold.everything(), cold.labelled, strict=True
+    ):
+        assert two.n_groups == one.n_groups + labelled.cold.n_groups
+        assert set(two.n_events[one.n_groups :]) <= {0, 1, 2}
+    assert cold.split()[1].n_groups == plain.split()[1].n_groups, "nobody is validated by them"
+    assert len(plain.recall) == 3
 
 
 def test_training_twice_gives_the_same_model():

@@ -45,7 +45,8 @@ path = "model"                       # the folder that `ranker fit` saves to
 # n_candidates = 300                 # items that each source may propose; "all": every item
 # n_windows = 3                      # label windows to learn from
 # window_length = "28d"
-# gate = "warn"                      # or "fallback": serve the best source where reranking loses
+# gate = "warn"                      # "fallback": serve the best source where reranking loses;
+#                                    # "blend": that, or both orders together
 # repeats = true                     # things are consumed again, as groceries are
 
 [evaluate]

@@ -133,7 +133,7 @@ def _read_model(section: Section, folder: Path) -> ModelConfig:
         n_candidates=section.take("n_candidates", COUNT_OR_ALL),
         n_windows=section.take("n_windows", whole_number(1)),
         window_length=section.take("window_length", LENGTH),
-        gate=section.take("gate", one_of("warn", "fallback")),
+        gate=section.take("gate", one_of("warn", "fallback", "blend")),
         repeats=section.take("repeats", FLAG),
     )
 

@@ -1,22 +1,47 @@
-"""Does the second stage help? Asked of the freshest labels, answered with a paired interval."""
+"""Does the second stage help? Asked of the freshest labels, answered with paired intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from features.arrays import Float32Array, Float64Array
-from ranker.evaluation.intervals import PairedInterval, paired_interval
-from ranker.evaluation.metrics import ndcg
+from ranker.evaluation.intervals import PairedInterval, paired_interval, paired_intervals
+from ranker.rerank.blend import BLEND, Blend, candidate_blends
+from ranker.rerank.quality import default_gains, graded_ndcg
 from ranker.rerank.table import LabelledTable
+from ranker.rerank.temperature import TEMPERATURES
 
 TWO_STAGE = "two-stage"
 """Name of the lists that the reranker orders."""
 
-_MIN_COLD_USERS = 30
+GateMode = Literal["warn", "fallback", "blend"]
+GATE_MODES: tuple[GateMode, ...] = ("warn", "fallback", "blend")
+
+_MIN_USERS = 30
+_HISTORY_BINS = {"0": (0, 0), "1-2": (1, 2), "3-9": (3, 9), "10+": (10, np.inf)}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The comparison over some of the users, or some of their items.
+
+    Attributes
+    ----------
+    ndcg : dict of system to float
+        Mean NDCG@k over the users of the segment.
+    against : dict of system to PairedInterval
+        NDCG@k of the second stage minus that of the system.
+    n_users : int
+    """
+
+    ndcg: dict[str, float]
+    against: dict[str, PairedInterval]
+    n_users: int
 
 
 @dataclass(frozen=True)
@@ -26,7 +51,7 @@ class GateReport:
     Attributes
     ----------
     ndcg : dict of system to float
-        Mean NDCG@k over the users of the freshest labels.
+        Mean NDCG@k over the users of the freshest labels; of the blend too, if one was asked for.
     against : dict of system to PairedInterval
         NDCG@k of the second stage minus that of the system.
     cold : dict of system to float
@@ -36,6 +61,13 @@ class GateReport:
         paired interval is above zero, over enough of them).
     k : int
     n_users, n_cold : int
+    segments : dict of str to Segment
+        By events that a user had before (``"history 0"``, ``"history 1-2"``, ``"history 3-9"``,
+        ``"history 10+"``), and by how often the relevant items had been taken (``"cold items"``,
+        ``"warm items"``, ``"hot items"``: only such items count as relevant, over the users who
+        took some). Without those that have no users.
+    blend : Blend or None
+        The best blend of the second stage with the best first stage, if one was asked for.
     """
 
     ndcg: dict[str, float]
@@ -45,11 +77,14 @@ class GateReport:
     k: int
     n_users: int
     n_cold: int
+    segments: dict[str, Segment] = field(default_factory=dict)
+    blend: Blend | None = None
 
     @property
     def best_first_stage(self) -> str:
         """The best system without a second stage."""
-        return max(self.against, key=lambda system: self.ndcg[system])
+        systems = (system for system in self.against if system != BLEND)
+        return max(systems, key=lambda system: self.ndcg[system])
 
     @property
     def verdict(self) -> str:
@@ -61,33 +96,85 @@ class GateReport:
 
     @property
     def winner(self) -> str:
-        """What to serve: the first stage only where it is the better by its mean."""
+        """The second stage or the best first stage: the first only where it is better by its mean.
+
+        Equal means go to the first stage, which costs less.
+        """
         interval = self.against[self.best_first_stage]
         return TWO_STAGE if interval.difference > 0 else self.best_first_stage
+
+    def choose(self, mode: GateMode) -> str:
+        """What to serve to users with events.
+
+        Parameters
+        ----------
+        mode : "warn", "fallback" or "blend"
+            ``"warn"``: the second stage in any case. ``"fallback"``: :attr:`winner`. ``"blend"``:
+            that, unless the blend is better by its mean than both.
+        """
+        if mode == "warn":
+            return TWO_STAGE
+        if mode == "blend" and self.ndcg.get(BLEND, 0.0) > self.ndcg[self.winner]:
+            return BLEND
+        return self.winner
 
     def __str__(self) -> str:
         best = self.best_first_stage
         interval = self.against[best]
-        return (
+        text = (
             f"two-stage NDCG@{self.k} {self.ndcg[TWO_STAGE]:.4f} against {self.ndcg[best]:.4f} by "
             f"{best}, the best first stage: {interval.difference:+.4f} "
             f"[{interval.low:+.4f}, {interval.high:+.4f}] over {self.n_users} users, "
             f"{self.verdict}"
         )
+        if self.losses:
+            text += f"; worse in {', '.join(self.losses)}"
+        if self.blend is not None:
+            text += (
+                f"; a blend of {self.blend.weight:.0%} with {self.blend.system} has "
+                f"{self.ndcg[BLEND]:.4f}"
+            )
+        return text
+
+    @property
+    def losses(self) -> list[str]:
+        """Segments of enough users in which a first stage is better than the second for certain."""
+        return [
+            name
+            for name, segment in self.segments.items()
+            if segment.n_users >= _MIN_USERS
+            and any(pair.high < 0 for system, pair in segment.against.items() if system != BLEND)
+        ]
 
     def frame(self) -> pl.DataFrame:
         """One row per system: system, ndcg, and two-stage minus it with its interval."""
-        return pl.DataFrame(
-            {
-                "system": system,
-                "ndcg": value,
-                "two_stage_minus": None if system == TWO_STAGE else interval.difference,
-                "ci_low": None if system == TWO_STAGE else interval.low,
-                "ci_high": None if system == TWO_STAGE else interval.high,
-            }
-            for system, value in sorted(self.ndcg.items(), key=lambda pair: -pair[1])
-            for interval in [self.against.get(system, PairedInterval(0.0, 0.0, 0.0, 1.0))]
-        )
+        return _frame(self.ndcg, self.against)
+
+    def segment_frame(self) -> pl.DataFrame:
+        """One row per segment and system: segment, n_users, and the columns of :meth:`frame`."""
+        parts = [
+            _frame(segment.ndcg, segment.against).select(
+                pl.lit(name).alias("segment"),
+                pl.lit(segment.n_users, pl.Int64).alias("n_users"),
+                pl.all(),
+            )
+            for name, segment in self.segments.items()
+        ]
+        return pl.concat(parts)
+
+
+def _frame(ndcg: Mapping[str, float], against: Mapping[str, PairedInterval]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "system": system,
+            "ndcg": value,
+            "two_stage_minus": None if system == TWO_STAGE else interval.difference,
+            "ci_low": None if system == TWO_STAGE else interval.low,
+            "ci_high": None if system == TWO_STAGE else interval.high,
+        }
+        for system, value in sorted(ndcg.items(), key=lambda pair: -pair[1])
+        for interval in [against.get(system, PairedInterval(0.0, 0.0, 0.0, 1.0))]
+    )
 
 
 def open_gate(
@@ -96,42 +183,104 @@ def open_gate(
     *,
     fill: str,
     k: int,
+    gains: Sequence[float] | None = None,
+    blend: bool = False,
     random_state: int,
 ) -> GateReport:
-    """Compare the second stage with the systems that need none.
+    """Compare the second stage with the others.
 
     Parameters
     ----------
     table : LabelledTable
-        Of labels that the reranker did not learn from, all candidates kept.
+        The freshest labels: all their users, with all candidates kept.
     scores : mapping of system to float32 array [n_rows]
         With :data:`TWO_STAGE` among them.
     fill : str
         The system that serves users without events, for want of proof of a better one.
     k : int
+    gains : sequence of float, optional
+        What each grade from 0 is worth. Default: ``2**grade - 1``.
+    blend : bool
+        Look for the best blend of the second stage with the best first stage, too.
     random_state : int
         Of the bootstrap.
     """
-    per_user = {name: _ndcg(table, values, k) for name, values in scores.items()}
-    cold = {name: values[table.is_cold] for name, values in per_user.items()}
-    n_cold = int(table.is_cold.sum())
+    gains = default_gains() if gains is None else gains
+    per_user = {name: graded_ndcg(table, x, k=k, gains=gains) for name, x in scores.items()}
+    is_cold = table.is_cold
+    cold = {name: values[is_cold] for name, values in per_user.items()}
+    n_cold = int(is_cold.sum())
+    scores, chosen = dict(scores), None
+    if blend:
+        chosen = _best_blend(table, scores, per_user, k, gains)
+        scores[BLEND] = chosen.scores(scores[TWO_STAGE], scores[chosen.system], table.indptr)
+        per_user[BLEND] = graded_ndcg(table, scores[BLEND], k=k, gains=gains)
+    everybody = _segment(per_user, random_state)
     return GateReport(
-        ndcg={name: float(values.mean()) for name, values in per_user.items()},
-        against={
-            name: paired_interval(per_user[TWO_STAGE], values, random_state=random_state)
-            for name, values in per_user.items()
-            if name != TWO_STAGE
-        },
+        ndcg=everybody.ndcg,
+        against=everybody.against,
         cold={name: float(values.mean()) for name, values in cold.items() if n_cold},
-        cold_winner=_cold_winner(cold, fill, random_state) if n_cold >= _MIN_COLD_USERS else fill,
+        cold_winner=_cold_winner(cold, fill, random_state) if n_cold >= _MIN_USERS else fill,
         k=k,
         n_users=table.n_groups,
         n_cold=n_cold,
+        segments={
+            name: _segment(values, random_state)
+            for name, values in _parts(table, scores, per_user, k, gains)
+        },
+        blend=chosen,
     )
 
 
-def _ndcg(table: LabelledTable, scores: Float32Array, k: int) -> Float64Array:
-    return np.asarray(ndcg(table.hits(scores, k), table.n_relevant, k=k))
+def _best_blend(
+    table: LabelledTable,
+    scores: Mapping[str, Float32Array],
+    per_user: Mapping[str, Float64Array],
+    k: int,
+    gains: Sequence[float],
+) -> Blend:
+    first = max((name for name in scores if name != TWO_STAGE), key=lambda x: per_user[x].mean())
+    blends = candidate_blends(scores, TWO_STAGE, first, table.indptr)
+    means = {
+        blend: float(graded_ndcg(table, values, k=k, gains=gains).mean())
+        for blend, values in blends.items()
+    }
+    return max(means, key=lambda blend: means[blend])
+
+
+def _parts(
+    table: LabelledTable,
+    scores: Mapping[str, Float32Array],
+    per_user: Mapping[str, Float64Array],
+    k: int,
+    gains: Sequence[float],
+) -> Iterator[tuple[str, dict[str, Float64Array]]]:
+    """NDCG of the users of each segment, by system."""
+    for name, (low, high) in _HISTORY_BINS.items():
+        is_in = (table.n_events >= low) & (table.n_events <= high)
+        if is_in.any():
+            yield f"history {name}", {system: x[is_in] for system, x in per_user.items()}
+    for temperature, name in enumerate(TEMPERATURES):
+        is_in = table.relevant[:, :, temperature].sum(axis=1) > 0
+        if is_in.any():
+            yield (
+                f"{name} items",
+                {
+                    system: graded_ndcg(table, x, k=k, gains=gains, temperature=temperature)[is_in]
+                    for system, x in scores.items()
+                },
+            )
+
+
+def _segment(per_user: Mapping[str, Float64Array], random_state: int) -> Segment:
+    others = [name for name in per_user if name != TWO_STAGE]
+    differences = np.stack([per_user[TWO_STAGE] - per_user[name] for name in others], axis=1)
+    intervals = paired_intervals(differences, random_state=random_state)
+    return Segment(
+        ndcg={name: float(values.mean()) for name, values in per_user.items()},
+        against=dict(zip(others, intervals, strict=True)),
+        n_users=len(differences),
+    )
 
 
 def _cold_winner(values: Mapping[str, Float64Array], fill: str, random_state: int) -> str:

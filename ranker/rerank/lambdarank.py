@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,10 +14,12 @@ import numpy as np
 
 from features.arrays import Float32Array, Float64Array, Int64Array
 from features.errors import ConfigError, ModelFormatError
-from ranker.evaluation.metrics import ndcg
+from ranker.arguments import check_count
 from ranker.parallel import n_cores
 from ranker.progress import progress_bar
+from ranker.rerank.ensemble import merge_forests
 from ranker.rerank.forest import Forest
+from ranker.rerank.quality import default_gains, graded_ndcg
 from ranker.rerank.table import LabelledTable
 from ranker.rerank.tree_text import UnsupportedTreesError
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import lightgbm as lgb
 
 logger = logging.getLogger(__name__)
+OBJECTIVES = ("lambdarank", "rank_xendcg", "binary")
 
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
@@ -38,9 +42,10 @@ class LambdaRank:
 
     Parameters
     ----------
-    objective : "lambdarank" or "binary"
-        What the trees minimise: LambdaRank's pairwise loss, weighted by what a swap does to NDCG,
-        or the log loss of each row.
+    objective : "lambdarank", "rank_xendcg" or "binary"
+        What the trees minimise: LambdaRank's pairwise loss, weighted by what a swap does to NDCG;
+        the cross entropy of the list with its grades (Bruch: An alternative cross entropy loss for
+        learning-to-rank, WWW 2021); or the log loss of each row, taken or not.
     n_trees : int
         At most so many; early stopping finds the number.
     patience : int
@@ -49,9 +54,23 @@ class LambdaRank:
         As in LightGBM; bagging draws rows.
     k : int
         NDCG@k is what early stopping looks at, and LambdaRank's truncation level follows it.
+    label_gain : tuple of float, optional
+        What each grade from 0 is worth in NDCG and in LambdaRank's loss, from 0 and not falling.
+        Default: ``2**grade - 1``. The cross entropy has a gain of its own, ``2**grade``.
+    n_models : int
+        Forests, of which the mean score counts, each brought to the same spread within users; they
+        differ by their seeds.
+    vary : "seeds" or "windows"
+        With ``"windows"`` each forest also leaves out one of the tables, as long as there are
+        three or more.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter cannot be.
     """
 
-    objective: Literal["lambdarank", "binary"] = "lambdarank"
+    objective: Literal["lambdarank", "rank_xendcg", "binary"] = "lambdarank"
     n_trees: int = 600
     patience: int = 30
     learning_rate: float = 0.1
@@ -62,6 +81,36 @@ class LambdaRank:
     l2: float = 8.0
     max_bin: int = 127
     k: int = 10
+    label_gain: tuple[float, ...] | None = None
+    n_models: int = 1
+    vary: Literal["seeds", "windows"] = "seeds"
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(
+                f"objective={self.objective!r} is not known; expected one of "
+                f"{', '.join(map(repr, OBJECTIVES))}"
+            )
+        if self.vary not in ("seeds", "windows"):
+            raise ConfigError(f"vary={self.vary!r} is not known; expected 'seeds' or 'windows'")
+        check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k)
+        gain = self.label_gain
+        if gain is not None and (
+            len(gain) < 2
+            or not np.isfinite(gain).all()
+            or gain[0] != 0
+            or (np.diff(gain) < 0).any()
+            or gain[-1] <= 0
+        ):
+            raise ConfigError(
+                f"label_gain={gain!r}; expected what each grade is worth, from 0 for grade 0 and "
+                f"not falling, such as (0, 1, 3, 9)"
+            )
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """What each grade from 0 is worth."""
+        return default_gains() if self.label_gain is None else self.label_gain
 
     def fit(
         self,
@@ -84,6 +133,7 @@ class LambdaRank:
         validation : LabelledTable, optional
             Where early stopping looks; without it ``n_trees`` trees are grown.
         n_trees : int, optional
+            Of each of the ``n_models`` forests.
         random_state : int
         n_threads : int
             0 = all cores. The result does not depend on it.
@@ -91,15 +141,15 @@ class LambdaRank:
         Raises
         ------
         ConfigError
-            If a group has more rows than LightGBM can take.
+            If a group has more rows than LightGBM can take, or a label no gain.
         """
-        import lightgbm as lgb
-
         tables = [train] if isinstance(train, LabelledTable) else list(train)
         longest = max(int(np.diff(table.indptr).max(initial=0)) for table in tables)
-        if self.objective not in ("lambdarank", "binary"):
+        highest = max(int(table.label.max(initial=0)) for table in tables)
+        if highest >= len(self.gains):
             raise ConfigError(
-                f"objective={self.objective!r} is not known; expected 'lambdarank' or 'binary'"
+                f"label_gain has {len(self.gains)} values, for grades up to "
+                f"{len(self.gains) - 1}, and a label has grade {highest}; give one for each grade"
             )
         if longest > _MAX_GROUP_ROWS:
             raise ConfigError(
@@ -107,15 +157,57 @@ class LambdaRank:
                 f"in a query group; lower n_candidates"
             )
         rounds = n_trees or self.n_trees
+        texts, spreads = [], []
+        for number in range(self.n_models):
+            chosen = tables
+            if self.vary == "windows" and len(tables) > 2:
+                left_out = number % len(tables)
+                chosen = [table for place, table in enumerate(tables) if place != left_out]
+            seed = random_state
+            if number:
+                seed = zlib.crc32(f"{random_state}/model {number}".encode())
+            texts.append(self._grow(chosen, names, validation, rounds, seed, n_threads))
+            if self.n_models > 1:
+                fitted = FittedLambdaRank(texts[-1], tuple(names))
+                spreads.append(_spread(fitted, tables[0], n_threads))
+        if self.n_models == 1:
+            return FittedLambdaRank(texts[0], tuple(names))
+        # Scores of all models get the mean spread of their scores within a user.
+        weights = float(np.mean(spreads)) / (self.n_models * np.array(spreads))
+        return FittedLambdaRank(merge_forests(texts, weights.tolist()), tuple(names))
+
+    def _grow(
+        self,
+        tables: Sequence[LabelledTable],
+        names: Sequence[str],
+        validation: LabelledTable | None,
+        rounds: int,
+        random_state: int,
+        n_threads: int,
+    ) -> str:
+        """One forest, as LightGBM's text."""
+        import lightgbm as lgb
+
         n_rows = sum(table.n_rows for table in tables)
+        has_positions = any((table.position > 0).any() for table in tables)
+        if has_positions and self.objective != "lambdarank":
+            raise ConfigError(
+                f"objective={self.objective!r} knows no positions; leave the impressions out, or "
+                f"use LambdaRank(objective='lambdarank')"
+            )
+        if has_positions:
+            # LightGBM adds up each thread's part of what a position does, in floating point.
+            n_threads = 1
         settings = self._settings(n_rows, random_state, n_threads)
-        data = _dataset(tables, names)
+        if self.objective == "lambdarank" and self.label_gain is not None:
+            settings["label_gain"] = list(self.label_gain)
+        data = self._dataset(tables, names, has_positions=has_positions)
         watched: dict[str, Any] = {}
         with progress_bar(rounds, "grow trees", "tree") as bar:
             callbacks = [lambda _: bar.update()]
             if validation is not None:
                 watched = {
-                    "valid_sets": [_dataset([validation], names, reference=data)],
+                    "valid_sets": [self._dataset([validation], names, reference=data)],
                     "feval": lambda scores, _: ("ndcg", self._ndcg(validation, scores), True),
                 }
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
@@ -123,8 +215,7 @@ class LambdaRank:
         n_kept = booster.best_iteration if validation is not None else -1
         text = booster.model_to_string(num_iteration=n_kept)
         # The one line in which models by different numbers of threads differ.
-        text = text.replace(f"[num_threads: {n_threads}]", "[num_threads: 0]")
-        return FittedLambdaRank(text, tuple(names))
+        return text.replace(f"[num_threads: {n_threads}]", "[num_threads: 0]")
 
     def parameters(self) -> dict[str, Any]:
         """The constructor's keywords, as JSON can hold them."""
@@ -133,8 +224,34 @@ class LambdaRank:
     def _ndcg(self, table: LabelledTable, scores: Float64Array) -> float:
         # Our own measure, since LightGBM's puts positives first among ties, counts groups without
         # a positive as 1.0, and knows nothing of the relevant items that were not proposed.
-        hits = table.hits(scores.astype(np.float32), self.k)
-        return float(ndcg(hits, table.n_relevant, k=self.k).mean())
+        values = graded_ndcg(table, scores.astype(np.float32), k=self.k, gains=self.gains)
+        return float(np.nanmean(values))
+
+    def _dataset(
+        self,
+        tables: Sequence[LabelledTable],
+        names: Sequence[str],
+        *,
+        reference: lgb.Dataset | None = None,
+        has_positions: bool = False,
+    ) -> lgb.Dataset:
+        import lightgbm as lgb
+
+        lengths = np.concatenate([np.diff(table.indptr) for table in tables])
+        positions: dict[str, Any] = {}
+        if has_positions:
+            positions["position"] = np.concatenate([table.position for table in tables])
+        label = np.concatenate([table.label for table in tables])
+        # Plain matrices: Polars frames with Categorical, String or Date columns abort the process.
+        return lgb.Dataset(
+            [table.features for table in tables],
+            label=label > 0 if self.objective == "binary" else label,
+            group=lengths[lengths > 0],
+            feature_name=_plain(names),
+            reference=reference,
+            free_raw_data=True,
+            **positions,
+        )
 
     def _settings(self, n_rows: int, random_state: int, n_threads: int) -> dict[str, Any]:
         return {
@@ -273,18 +390,11 @@ def _plain(names: Sequence[str]) -> list[str]:
     return [quote(name, safe="") for name in names]
 
 
-def _dataset(
-    tables: Sequence[LabelledTable], names: Sequence[str], reference: lgb.Dataset | None = None
-) -> lgb.Dataset:
-    import lightgbm as lgb
-
-    lengths = np.concatenate([np.diff(table.indptr) for table in tables])
-    # Plain matrices: Polars frames with Categorical, String or Date columns abort the process.
-    return lgb.Dataset(
-        [table.features for table in tables],
-        label=np.concatenate([table.label for table in tables]),
-        group=lengths[lengths > 0],
-        feature_name=_plain(names),
-        reference=reference,
-        free_raw_data=True,
-    )
+def _spread(model: FittedLambdaRank, table: LabelledTable, n_threads: int) -> float:
+    """Standard deviation of the scores within groups; 1 where all are equal."""
+    scores = model.predict(table.features, n_threads=n_threads).astype(np.float64)
+    lengths = np.maximum(np.diff(table.indptr), 1)
+    group = np.repeat(np.arange(table.n_groups), np.diff(table.indptr))
+    mean = np.bincount(group, scores, minlength=table.n_groups) / lengths
+    spread = float(np.sqrt(np.mean((scores - mean[group]) ** 2))) if len(scores) else 0.0
+    return spread if spread > 0 else 1.0

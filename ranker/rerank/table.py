@@ -8,8 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.arrays import BoolArray, Float32Array, Int8Array, Int32Array, Int64Array
+from features.arrays import (
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    Int16Array,
+    Int32Array,
+    Int64Array,
+)
 from ranker.topk import top_rows
+
+_BY_ROW = ("label", "rank", "temperature", "position")
+_BY_GROUP = ("relevant", "n_events")
 
 
 @dataclass(frozen=True)
@@ -20,22 +30,32 @@ class LabelledTable:
     ----------
     features : float32 array [n_rows, n_features]
     label : int8 array [n_rows]
-        1 = the user took the item in the label window.
+        The grade of what the user did with the item in the label window: 0 = did not take it,
+        1 = took it; up to 30 where events have grades.
     indptr : int64 array [n_groups + 1]
-    n_relevant : int64 array [n_groups]
-        Items that the user took in the window, those that nobody proposed included.
+    relevant : int64 array [n_groups, n_grades, n_temperatures]
+        Items that the user took in the window, by grade (from 1) and temperature, those that
+        nobody proposed included.
     rank : int32 array [n_rows, n_sources]
         Ranks by the sources, 0 = not proposed.
-    is_cold : bool array [n_groups]
-        The user had no events before the window.
+    temperature : int8 array [n_rows]
+        How often the item was taken by then, an index into
+        :data:`ranker.rerank.temperature.TEMPERATURES`.
+    n_events : int64 array [n_groups]
+        Of the user before the window.
+    position : int16 array [n_rows]
+        Where the item stood when it was shown to the user in the window, 1 = first; 0 = it was
+        not shown, or nothing is known of it.
     """
 
     features: Float32Array
     label: Int8Array
     indptr: Int64Array
-    n_relevant: Int64Array
+    relevant: Int64Array
     rank: Int32Array
-    is_cold: BoolArray
+    temperature: Int8Array
+    n_events: Int64Array
+    position: Int16Array
 
     @property
     def n_groups(self) -> int:
@@ -46,6 +66,18 @@ class LabelledTable:
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.label)
+
+    @property
+    def n_relevant(self) -> Int64Array:
+        """Number of items that the user took in the window, int64 [n_groups]."""
+        n_relevant: Int64Array = self.relevant.sum(axis=(1, 2))
+        return n_relevant
+
+    @property
+    def is_cold(self) -> BoolArray:
+        """Whether the user had no events before the window, bool [n_groups]."""
+        is_cold: BoolArray = self.n_events == 0
+        return is_cold
 
     @classmethod
     def concatenate(cls, tables: Iterable[LabelledTable]) -> LabelledTable:
@@ -61,41 +93,43 @@ class LabelledTable:
         lengths = np.concatenate([np.diff(table.indptr) for table in others])
         return cls(
             features=features,
-            label=np.concatenate([table.label for table in others]),
             indptr=np.concatenate(([0], np.cumsum(lengths))),
-            n_relevant=np.concatenate([table.n_relevant for table in others]),
-            rank=np.concatenate([table.rank for table in others]),
-            is_cold=np.concatenate([table.is_cold for table in others]),
+            **{
+                name: np.concatenate([getattr(table, name) for table in others])
+                for name in (*_BY_ROW, *_BY_GROUP)
+            },
         )
 
     def take(self, is_kept: BoolArray) -> LabelledTable:
         """The rows marked, with groups that have none left dropped."""
         counts = np.concatenate(([0], np.cumsum(is_kept)))
         lengths = counts[self.indptr[1:]] - counts[self.indptr[:-1]]
-        return LabelledTable(
-            features=self.features[is_kept],
-            label=self.label[is_kept],
-            indptr=np.concatenate(([0], np.cumsum(lengths[lengths > 0]))),
-            n_relevant=self.n_relevant[lengths > 0],
-            rank=self.rank[is_kept],
-            is_cold=self.is_cold[lengths > 0],
-        )
+        return self._part(is_kept, lengths > 0, lengths[lengths > 0])
 
     def groups(self, is_kept: BoolArray) -> LabelledTable:
         """The groups marked, whole; one without any row is a group too."""
         lengths = np.diff(self.indptr)
-        rows = np.repeat(is_kept, lengths)
+        return self._part(np.repeat(is_kept, lengths), is_kept, lengths[is_kept])
+
+    def _part(self, rows: BoolArray, groups: BoolArray, lengths: Int64Array) -> LabelledTable:
         return LabelledTable(
             features=self.features[rows],
-            label=self.label[rows],
-            indptr=np.concatenate(([0], np.cumsum(lengths[is_kept]))),
-            n_relevant=self.n_relevant[is_kept],
-            rank=self.rank[rows],
-            is_cold=self.is_cold[is_kept],
+            indptr=np.concatenate(([0], np.cumsum(lengths))),
+            **{name: getattr(self, name)[rows] for name in _BY_ROW},
+            **{name: getattr(self, name)[groups] for name in _BY_GROUP},
         )
+
+    def top(self, scores: Float32Array, k: int) -> Int64Array:
+        """Numbers of the k best rows of each group by ``scores``, int64 [n_groups, k]; -1 = none.
+
+        Equal scores stand in the order of their rows; rows of score NaN are in no list.
+        """
+        place, _ = top_rows(np.asarray(scores, np.float32), self.indptr, k)
+        return np.where(place >= 0, self.indptr[:-1, None] + place, -1)
 
     def hits(self, scores: Float32Array, k: int) -> BoolArray:
         """Whether each of the k best rows by ``scores`` is relevant, bool [n_groups, k]."""
-        place, _ = top_rows(np.asarray(scores, np.float32), self.indptr, k)
-        rows = np.minimum(self.indptr[:-1, None] + np.maximum(place, 0), max(self.n_rows - 1, 0))
-        return (place >= 0) & (self.label[rows] > 0) if self.n_rows else place >= 0
+        rows = self.top(scores, k)
+        if not self.n_rows:
+            return rows >= 0
+        return (rows >= 0) & (self.label[rows] > 0)

@@ -144,3 +144,53 @@ def test_no_cold_users():
     assert gate.cold_winner == "popular"
     assert gate.n_cold == 0
     assert gate.ndcg == {TWO_STAGE: 1.0, "popular": 0.0}
+
+
+# ------------------------------------------------------------------ segments
+
+
+def test_segments_by_hand():
+    """Four users with 0, 2, 9 and 10 events; two of them took something hot."""
+    table = table_of(
+        [[1, 0], [1, 0], [0, 1], [1, 1]],
+        n_events=[0, 2, 9, 10],
+        temperature=[[0, 0], [2, 0], [0, 0], [2, 0]],
+    )
+    two_stage = np.array([1, 0, 1, 0, 1, 0, 0, 1], np.float32)
+    scores = {TWO_STAGE: two_stage, "popular": -two_stage}
+    gate = open_gate(table, scores, fill="popular", k=1, random_state=0)
+    assert list(gate.segments) == [
+        *("history 0", "history 1-2", "history 3-9", "history 10+", "cold items", "hot items")
+    ]
+    expected = {
+        "history 0": (1, 1.0, 0.0),
+        "history 1-2": (1, 1.0, 0.0),
+        "history 3-9": (1, 0.0, 1.0),
+        "history 10+": (1, 1.0, 1.0),
+        "cold items": (3, 2 / 3, 1 / 3),  # the last user took a cold and a hot one
+        "hot items": (2, 0.5, 0.5),
+    }
+    for name, (n_users, own, popular) in expected.items():
+        segment = gate.segments[name]
+        assert segment.n_users == n_users
+        assert segment.ndcg == pytest.approx({TWO_STAGE: own, "popular": popular})
+        assert segment.against["popular"].difference == pytest.approx(own - popular)
+    frame = gate.segment_frame()
+    assert frame.height == 12
+    assert frame.columns == ["segment", "n_users", *gate.frame().columns]
+
+
+def test_a_segment_that_loses_for_certain_is_named_if_it_has_enough_users():
+    def gate_of(n_few: int) -> GateReport:
+        labels = [[1, 0]] * (100 + n_few)
+        table = table_of(labels, n_events=[50] * 100 + [1] * n_few)
+        right = np.tile(np.array([1, 0], np.float32), len(labels))
+        two_stage = right.copy()
+        two_stage[200:] = 1 - right[200:]
+        return open_gate(
+            table, {TWO_STAGE: two_stage, "popular": right}, fill="popular", k=1, random_state=0
+        )
+
+    assert gate_of(40).losses == ["history 1-2", "cold items"]
+    assert "; worse in history 1-2, cold items" in str(gate_of(40))
+    assert gate_of(5).losses == ["cold items"], "five users are too few to tell"

@@ -1,0 +1,99 @@
+"""What was shown to whom and where it stood: impressions, for unbiased learning to rank."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from features.arrays import Int16Array
+from features.candidates import Candidates
+from features.clock import Clock
+from features.errors import SchemaError
+from features.schema import check_id_dtypes, check_interactions, check_same_clock
+
+POSITION = "position"
+_MAX_POSITION = 10_000
+
+
+def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
+    """Validate impressions and bring them into canonical form.
+
+    Parameters
+    ----------
+    impressions : DataFrame
+        ``user_id``, ``item_id``, ``timestamp`` as in the interactions, and ``position`` (whole
+        number, 1 = first).
+    log : DataFrame
+        Canonical interactions, whose users, items and times these are.
+
+    Returns
+    -------
+    DataFrame
+        user_id, item_id, timestamp, position (Int16).
+
+    Raises
+    ------
+    SchemaError
+        With every problem of the frame.
+    """
+    problems = [
+        f"{column}: the column is missing"
+        for column in ("timestamp", POSITION)
+        if column not in impressions.columns
+    ]
+    if POSITION in impressions.columns:
+        position = impressions[POSITION]
+        if not position.dtype.is_integer():
+            problems.append(f"{POSITION}: dtype {position.dtype}; expected whole numbers from 1")
+        else:
+            is_wrong = (position < 1) | (position > _MAX_POSITION)
+            wrong = position.filter(is_wrong.fill_null(value=True))
+            if len(wrong):
+                problems.append(
+                    f"{POSITION}: {len(wrong)} values are null or not from 1 to {_MAX_POSITION} "
+                    f"(such as {wrong.unique().sort().head(3).to_list()}); leave out rows that "
+                    f"were not shown"
+                )
+    if problems:
+        raise SchemaError("impressions", problems)
+    try:
+        shown = check_interactions(impressions.select("user_id", "item_id", "timestamp"))
+    except SchemaError as error:
+        raise SchemaError("impressions", error.problems) from None
+    for column in ("user_id", "item_id"):
+        check_id_dtypes(column, impressions=shown, interactions=log)
+    check_same_clock(impressions=shown, interactions=log)
+    return shown.with_columns(impressions[POSITION].cast(pl.Int16))
+
+
+def shown_between(
+    impressions: pl.DataFrame, clock: Clock, start: int, stop: int | None
+) -> pl.DataFrame:
+    """The impressions at ``[start, stop)`` in ticks: user_id, item_id, position, the best of each.
+
+    ``stop`` None: all from ``start`` on.
+    """
+    ticks = clock.ticks(impressions["timestamp"])
+    is_in = ticks >= start
+    if stop is not None:
+        is_in &= ticks < stop
+    shown = impressions.filter(pl.Series(is_in))
+    return shown.group_by("user_id", "item_id").agg(pl.col(POSITION).min())
+
+
+def position_of(candidates: Candidates, shown: pl.DataFrame) -> Int16Array:
+    """Where each candidate stood, int16 [n_rows]; 0 = it was not shown."""
+    width = len(candidates.items)
+    user = candidates.users.encode(shown["user_id"]).astype(np.int64)
+    item = candidates.items.encode(shown["item_id"]).astype(np.int64)
+    known = (user >= 0) & (item >= 0)
+    keys = user[known] * width + item[known]
+    order = np.argsort(keys)
+    keys, value = keys[order], shown[POSITION].to_numpy()[known][order]
+    rows = candidates.user.astype(np.int64) * width + candidates.item
+    at = np.minimum(np.searchsorted(keys, rows), max(len(keys) - 1, 0))
+    position = np.zeros(len(rows), np.int16)
+    if len(keys):
+        is_shown = keys[at] == rows
+        position[is_shown] = value[at[is_shown]]
+    return position

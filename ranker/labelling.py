@@ -1,0 +1,231 @@
+"""From a snapshot and what came after it to labelled candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.arrays import Float64Array, Int8Array, Int64Array
+from features.candidates import Candidates
+from features.history import History
+from ranker.cold_users import cut_short, taken_before
+from ranker.grades import GRADE
+from ranker.impressions import position_of
+from ranker.negatives import DEFAULT_NEGATIVES, Negatives, thin_out
+from ranker.parallel import map_chunks
+from ranker.rerank.table import LabelledTable
+from ranker.rerank.temperature import COLD, TEMPERATURES, item_temperature
+from ranker.snapshot import Snapshot
+
+_MAX_WHOLE_ROWS = 4_000_000  # about 1 GB; fewer groups where each has the whole catalogue
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a label window has to learn from.
+
+    Attributes
+    ----------
+    table : LabelledTable
+        Users with labels, sampled.
+    cold : LabelledTable or None
+        Some of them once more, as if they were new.
+    recall : float
+        Share of the relevant items that the sources propose, mean over all users of ``table``,
+        those included whom thinning leaves out.
+    """
+
+    table: LabelledTable
+    cold: LabelledTable | None
+    recall: float
+
+
+def label_candidates(
+    snapshot: Snapshot,
+    labels: pl.DataFrame,
+    depths: Mapping[str, int],
+    *,
+    repeats: bool,
+    max_groups: int,
+    thin: bool,
+    random_state: int,
+    negatives: Negatives = DEFAULT_NEGATIVES,
+    cold_share: float = 0.0,
+    shown: pl.DataFrame | None = None,
+    chunk_size: int = 256,
+    n_threads: int = 1,
+) -> Labelled | None:
+    """Candidates and features as of a snapshot, labelled with what came after it.
+
+    A relevant item that nobody proposed is never put in: at serving time nobody would propose it
+    either. It still counts in ``relevant``.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    labels : DataFrame
+        ``user_id``, ``item_id``, distinct, and on request ``grade`` from 1, from after the
+        snapshot.
+    depths : mapping of source name to int
+    repeats : bool
+        Whether items that the user took before count; if not they are neither candidates nor
+        relevant.
+    max_groups : int
+        Users beyond this number are left out, at random.
+    thin : bool
+        Keep what is learned from: users with a hit, all hits, and a random part of the rest.
+    random_state : int
+    negatives : Negatives
+        Which part of the rest.
+    cold_share : float
+        Share of the users who are also shown with a history of 0, 1 or 2 events. The sources know
+        the whole log, as they do when a new user comes. Those rows are thinned in any case.
+    shown : DataFrame, optional
+        ``user_id``, ``item_id``, ``position``, distinct pairs: what was shown in the window.
+    chunk_size, n_threads : int
+
+    Returns
+    -------
+    Labelled or None
+        None if nothing is relevant to anybody.
+    """
+    relevant = labels if repeats else unseen(labels, snapshot.history)
+    if not relevant.height:
+        return None
+    if snapshot.every_item and not thin:
+        max_groups = min(max_groups, _MAX_WHOLE_ROWS // snapshot.history.n_items)
+    user_ids = sample_users(relevant["user_id"].unique().sort(), max_groups, random_state)
+    everybody = snapshot.history.select(user_ids)
+    marks = _Marks(relevant, item_temperature(snapshot.history))
+    recalls: list[Float64Array] = []
+
+    def label(history: History) -> tuple[LabelledTable, Candidates]:
+        candidates = snapshot.candidates(history, depths, exclude_seen=not repeats)
+        table = LabelledTable(
+            features=snapshot.features(history, candidates),
+            label=mark_relevant(candidates, relevant)[0],
+            indptr=candidates.indptr,
+            relevant=marks.count(candidates),
+            rank=candidates.rank,
+            temperature=marks.temperature[candidates.item],
+            n_events=history.lengths,
+            position=(
+                np.zeros(candidates.n_rows, np.int16)
+                if shown is None
+                else position_of(candidates, shown)
+            ),
+        )
+        return table, candidates
+
+    def label_known(start: int, history: History) -> tuple[LabelledTable, Float64Array]:
+        table, _ = label(history)
+        recall = _recall(table)
+        return (thin_out(table, random_state + start, negatives) if thin else table), recall
+
+    def label_cold(start: int, history: History) -> LabelledTable:
+        table, candidates = label(history)
+        if not repeats:
+            # What the user took before the cut is neither taken again nor declined.
+            whole = snapshot.history.select(history.users.values)
+            table = table.take(~taken_before(candidates, whole))
+        return thin_out(table, random_state + start, negatives)
+
+    size = snapshot.chunk_size(chunk_size)
+
+    def tables() -> Iterator[LabelledTable]:
+        for table, recall in map_chunks(
+            label_known, everybody, size, n_threads, description="label candidates"
+        ):
+            recalls.append(recall)
+            yield table
+
+    table = LabelledTable.concatenate(tables())
+    cut = cut_short(everybody, cold_share, random_state)
+    cold = None
+    if cut.n_users:
+        cold = LabelledTable.concatenate(
+            map_chunks(label_cold, cut, size, n_threads, description="label as new users")
+        )
+    return Labelled(table, cold, float(np.concatenate(recalls).mean()))
+
+
+def unseen(labels: pl.DataFrame, history: History) -> pl.DataFrame:
+    """The pairs of user and item that are not in the history."""
+    seen = pl.DataFrame(
+        {
+            "user_id": history.users.decode(history.user),
+            "item_id": history.items.decode(history.item),
+        }
+    ).unique()
+    return labels.join(seen, on=["user_id", "item_id"], how="anti")
+
+
+def sample_users(user_ids: pl.Series, n: int, random_state: int) -> pl.Series:
+    """At most ``n`` of some users, in their order."""
+    if len(user_ids) <= n:
+        return user_ids
+    chosen = np.random.default_rng(random_state).choice(len(user_ids), n, replace=False)
+    return user_ids.gather(np.sort(chosen))
+
+
+def mark_relevant(candidates: Candidates, relevant: pl.DataFrame) -> tuple[Int8Array, Int64Array]:
+    """Labels of the rows, int8 [n_rows], and the number of relevant items of each user, int64.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    relevant : DataFrame
+        ``user_id``, ``item_id``, distinct; other users' rows are passed over. With ``grade`` that
+        is the label, else 1.
+    """
+    user = candidates.users.encode(relevant["user_id"]).astype(np.int64)
+    item = candidates.items.encode(relevant["item_id"]).astype(np.int64)
+    n_relevant = np.bincount(user[user >= 0], minlength=candidates.n_users)
+    width = len(candidates.items)
+    known = (user >= 0) & (item >= 0)
+    keys = user[known] * width + item[known]
+    order = np.argsort(keys)
+    keys, grade = keys[order], _grades(relevant)[known][order]
+    rows = candidates.user.astype(np.int64) * width + candidates.item
+    label = np.zeros(len(rows), np.int8)
+    if len(keys):
+        at = np.minimum(np.searchsorted(keys, rows), len(keys) - 1)
+        label = np.where(keys[at] == rows, grade[at], label)
+    return label, n_relevant.astype(np.int64)
+
+
+class _Marks:
+    """Counts relevant items by grade and temperature."""
+
+    def __init__(self, relevant: pl.DataFrame, temperature: Int8Array) -> None:
+        self.relevant = relevant
+        self.temperature = temperature
+        self.n_grades = int(_grades(relevant).max(initial=1))
+
+    def count(self, candidates: Candidates) -> Int64Array:
+        """Int64 [n_users, n_grades, n_temperatures]; items without events are cold."""
+        user = candidates.users.encode(self.relevant["user_id"]).astype(np.int64)
+        item = candidates.items.encode(self.relevant["item_id"])[user >= 0]
+        grade = _grades(self.relevant)[user >= 0].astype(np.int64)
+        temperature = np.where(item >= 0, self.temperature[item], COLD)
+        shape = (candidates.n_users, self.n_grades, len(TEMPERATURES))
+        cell = np.ravel_multi_index((user[user >= 0], grade - 1, temperature), shape)
+        return np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
+
+
+def _grades(relevant: pl.DataFrame) -> Int8Array:
+    if GRADE not in relevant.columns:
+        return np.ones(relevant.height, np.int8)
+    grades: Int8Array = relevant[GRADE].to_numpy()
+    return grades
+
+
+def _recall(table: LabelledTable) -> Float64Array:
+    """Share of the relevant items of each group that are among its rows, float64 [n_groups]."""
+    group = np.repeat(np.arange(table.n_groups), np.diff(table.indptr))
+    found = np.bincount(group[table.label > 0], minlength=table.n_groups)
+    recall: Float64Array = found / table.n_relevant
+    return recall
