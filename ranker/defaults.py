@@ -40,7 +40,7 @@ def default_generators(facts: LogFacts, *, repeats: bool) -> dict[str, Generator
     """
     generators: dict[str, Generator] = {"popular": Popularity()}
     if facts.clock.is_comparable:
-        generators["trending"] = Popularity(half_life=1 / 336)
+        generators["trending"] = Popularity(half_life=1 / 672)
     if repeats:
         generators["own"] = OwnHistory()
     generators |= {"als": ALS(), "item_knn": ItemKNN()}
