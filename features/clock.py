@@ -14,6 +14,9 @@ from features.errors import ConfigError, SchemaError
 _UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _UNITS |= {"d": 24 * _UNITS["h"], "w": 168 * _UNITS["h"]}
 _DAY = _UNITS["d"]
+
+WEEK = 7 * _DAY
+"""Ticks of a week on an absolute clock."""
 # A user whose timestamps step by one from first to last has positions, not instants.
 _SEQUENCE_SHARE = 0.95
 
@@ -175,14 +178,15 @@ class Clock:
         return ticks
 
     def whole(self, ticks: int) -> int:
-        """A length of time to the nearest week, or day, or step of the clock; at least one step.
+        """A length of time in whole steps, from a day on in whole days, from a week on in weeks.
 
         On an absolute clock life has a daily and a weekly round; instants that are whole weeks
-        apart stand at the same place of both.
+        apart stand at the same place of both. Days are rounded down, weeks to the nearest.
         """
-        sizes = (7 * _DAY, _DAY) if self.kind is ClockKind.ABSOLUTE else ()
-        size = next((size for size in sizes if ticks >= size), self.step)
-        return max(self.step, round(ticks / size) * size)
+        if self.kind is ClockKind.ABSOLUTE and ticks >= WEEK:
+            return round(ticks / WEEK) * WEEK
+        size = _DAY if self.kind is ClockKind.ABSOLUTE and ticks >= _DAY else self.step
+        return max(self.step, ticks // size * size)
 
     def spell(self, ticks: int) -> str:
         """A length of time for people: ``"27.9 days"``, ``"5.0 hours"``, ``"400 positions"``."""

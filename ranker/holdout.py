@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import BoolArray
-from features.clock import ClockKind
+from features.clock import WEEK, ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
 from ranker.grades import label_pairs
@@ -18,8 +18,8 @@ from ranker.grades import label_pairs
 # dense the log is, about a month of a year's purchases.
 _DEFAULT_SHARE = 1 / 12
 
-# An open number of windows is three, or more while these have fewer users with labels than a
-# ranker needs to tell features apart.
+# An open number of windows is three, or as many as a week has if they are shorter than that, or
+# more while these have fewer users with labels than a ranker needs to tell features apart.
 _FEWEST_WINDOWS, _MOST_WINDOWS, _ENOUGH_USERS = 3, 12, 1_000
 
 
@@ -78,8 +78,8 @@ class LabelWindows:
         the latest twelfth of the events took; from a day on in whole days and from a week on in
         whole weeks, so that all snapshots stand at the hour and the weekday of serving.
     n_windows : int, optional
-        How many windows, one before the other. Default: three, and up to twelve where these have
-        labels of fewer than a thousand users.
+        How many windows, one before the other. Default: three, or a week of them, since every day
+        is another; and up to twelve where these have labels of fewer than a thousand users.
     gap : str or int, optional
         Time between what is known and the labels, as long as serving lags behind. Default: none.
     """
@@ -103,9 +103,9 @@ class LabelWindows:
         times = pl.Series(facts.clock.ticks(interactions["timestamp"]))
         end = int(times.max()) + facts.clock.step  # type: ignore[arg-type]  # ticks are int64
         folds: list[Fold] = []
-        n_users = 0
+        fewest, n_users = self._fewest(length, facts), 0
         for window in range(self.n_windows or _MOST_WINDOWS):
-            if self.n_windows is None and window >= _FEWEST_WINDOWS and n_users >= _ENOUGH_USERS:
+            if self.n_windows is None and window >= fewest and n_users >= _ENOUGH_USERS:
                 break
             start = end - (window + 1) * length
             labels = label_pairs(interactions.filter((times >= start) & (times < start + length)))
@@ -127,6 +127,11 @@ class LabelWindows:
         times = np.sort(facts.clock.ticks(interactions["timestamp"]))
         first_late = times[int(len(times) * (1 - _DEFAULT_SHARE))]
         return facts.clock.whole(int(times[-1] + facts.clock.step - first_late))
+
+    def _fewest(self, length: int, facts: LogFacts) -> int:
+        if facts.clock.kind is not ClockKind.ABSOLUTE:
+            return _FEWEST_WINDOWS
+        return max(_FEWEST_WINDOWS, WEEK // length)
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
         """One line for people."""

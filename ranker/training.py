@@ -132,7 +132,7 @@ def label_windows(
     depths : mapping of source name to int
     repeats : bool
     max_groups : int
-        Users of a fold to learn from.
+        Users of a fold to learn from, and of all older ones twice as many.
     random_state, n_threads : int
     negatives : Negatives
         Which candidates that were not taken to learn from.
@@ -147,6 +147,8 @@ def label_windows(
         If the features of two windows are not the same, or there are impressions and no windows
         of time.
     """
+    # Three windows are the rule: of more each has fewer users, so that the work stays the same.
+    per_window = -(-2 * max_groups // max(2, len(folds) - 1))
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
     sight = None
@@ -158,7 +160,7 @@ def label_windows(
                 fold.labels,
                 depths,
                 repeats=repeats,
-                max_groups=max_groups if index else min(max_groups, _MAX_VALIDATION_GROUPS),
+                max_groups=per_window if index else min(max_groups, _MAX_VALIDATION_GROUPS),
                 thin=index > 0,
                 random_state=random_state + index,
                 negatives=negatives,

@@ -167,6 +167,7 @@ def test_events_all_at_one_instant_leave_no_window():
         (20, "1.0 days"),
         (60, "4.0 days"),
         (120, "7.0 days"),
+        (190, "14.0 days"),
     ],
 )
 def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks(minutes, length):
@@ -182,15 +183,25 @@ def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks
     assert f"label windows of {length}" in line
 
 
-@pytest.mark.parametrize(("n_users", "expected"), [(40, 12), (150, 7), (334, 3), (600, 3)])
-def test_there_are_more_windows_where_they_have_few_users(n_users, expected):
+@pytest.mark.parametrize(
+    ("length", "n_users", "expected"),
+    [
+        ("12h", 20, 12),
+        ("1d", 40, 12),
+        ("1d", 600, 7),
+        ("2d", 600, 3),
+        ("7d", 600, 3),
+        ("7d", 40, 4),
+    ],
+)
+def test_there_are_more_windows_where_they_are_short_or_have_few_users(length, n_users, expected):
     log = pl.DataFrame(
         {"user_id": user, "item_id": day, "timestamp": START + timedelta(days=day)}
         for day in range(30)
         for user in range(n_users)
     )
-    assert len(folds_of(LabelWindows("1d"), log)) == expected
-    assert len(folds_of(LabelWindows("1d", 2), log)) == 2
+    assert len(folds_of(LabelWindows(length), log)) == expected
+    assert len(folds_of(LabelWindows(length, 2), log)) == 2
 
 
 @pytest.mark.parametrize("clock", ["sequence", "none"])

@@ -30,11 +30,12 @@ from features.stage import block_name, default_blocks
 from ranker.defaults import choose_holdout, default_generators, depths_of, repeats_in
 from ranker.evaluation.intervals import paired_interval
 from ranker.evaluation.metrics import ndcg
+from ranker.labelling import label_candidates
+from ranker.negatives import Negatives, thin_out
 from ranker.rerank.first_stage import FUSION, first_stage_scores
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.snapshot import Snapshot
-from ranker.training import label_candidates, thin_out
 
 K = 10
 
@@ -92,8 +93,8 @@ def label_tables(case: Case, split: Split, seed: int, max_groups: int, n_users: 
             random_state=seed,
             n_threads=2,
         )
-        assert labelled is not None
-        return labelled
+        assert labelled.table is not None
+        return labelled.table
 
     tables = []
     for index, fold in enumerate(folds):
@@ -114,7 +115,10 @@ def label_tables(case: Case, split: Split, seed: int, max_groups: int, n_users: 
     valid = tables[0]
     if not older:
         in_valid = np.random.default_rng(seed).random(valid.n_groups) < 0.3
-        older, valid = [thin_out(valid.groups(~in_valid), seed)], valid.groups(in_valid)
+        older, valid = (
+            [thin_out(valid.groups(~in_valid), seed, Negatives())],
+            valid.groups(in_valid),
+        )
     return Tables(
         older, valid, table(snapshot, test, n_users, thin=False), names, block_of, tuple(specs)
     )
