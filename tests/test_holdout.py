@@ -194,7 +194,7 @@ def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks
         ("7d", 40, 4),
     ],
 )
-def test_there_are_more_windows_where_they_are_short_or_have_few_users(length, n_users, expected):
+def test_more_windows_where_they_are_short_or_have_few_users(length, n_users, expected):
     log = pl.DataFrame(
         {"user_id": user, "item_id": day, "timestamp": START + timedelta(days=day)}
         for day in range(30)
