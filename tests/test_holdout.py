@@ -186,7 +186,6 @@ def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks
 @pytest.mark.parametrize(
     ("length", "n_users", "expected"),
     [
-        ("12h", 20, 12),
         ("1d", 40, 12),
         ("1d", 600, 7),
         ("2d", 600, 3),
