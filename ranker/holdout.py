@@ -137,7 +137,7 @@ class LabelWindows:
         """One line for people."""
         length = facts.clock.spell(self.ticks(interactions, facts))
         n_windows = len(self.folds(interactions, facts, random_state=0))
-        return f"{n_windows} label windows of {length} at the end of the log"
+        return f"{n_windows or 'no'} label windows of {length} at the end of the log"
 
 
 @dataclass(frozen=True)

@@ -16,33 +16,23 @@ import polars as pl
 from features.candidates import Candidates
 from features.drift import DriftReport
 from features.errors import ConfigError, NotFittedError
-from features.history import History, LogFacts
-from features.infer import infer_stage
+from features.history import History
 from features.schema import check_interactions, check_same_schema
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
-from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables, report_time
+from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
 from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
-from ranker.defaults import (
-    NCandidates,
-    choose_holdout,
-    default_generators,
-    depths_of,
-    popularity_of,
-    repeats_in,
-    wants_every_item,
-)
+from ranker.defaults import NCandidates
 from ranker.drift import window_drift
 from ranker.evaluation.frames import collect
 from ranker.explain.asked import asked_pairs
 from ranker.explain.explainer import Explainer
+from ranker.fitting import Fitting, Settings
 from ranker.funnel import FunnelCounts
-from ranker.grades import Grades, with_grades
-from ranker.holdout import Fold, Holdout
-from ranker.id_dtype import IdDtype
-from ranker.impressions import check_impressions
+from ranker.grades import Grades
+from ranker.holdout import Holdout
 from ranker.labelling import unseen
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.effect import NO_POLICY, effect_frame
@@ -52,14 +42,11 @@ from ranker.model_files import State
 from ranker.negatives import Negatives
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files
-from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE, GateMode, GateReport
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Asked, Server
-from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
-from ranker.skew import SkewReport, check_skew
+from ranker.skew import SkewReport
 from ranker.snapshot import Snapshot
-from ranker.training import Windows, label_windows, train_reranker
 from ranker.tuning import tune_reranker
 
 logger = logging.getLogger(__name__)
@@ -243,55 +230,8 @@ class TwoStageRecommender:
         ConfigError
             If parameters contradict each other or the data.
         """
-        state, folds, holdout = self._prepare(interactions, items, users)
-        trained = train_reranker(
-            self._label(state, folds, impressions),
-            self.reranker or LambdaRank(),
-            list(state.specs),
-            fill=popularity_of(state.specs),
-            blend=self.gate == "blend",
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
-        gate = None if trained is None else trained.gate
-        if trained is None:
-            logger.warning(
-                "there is no second stage, the fusion of the sources is served: %s (%s); give "
-                "shorter label windows, as by window_length, or more events",
-                "no event of the labels is among the candidates"
-                if folds
-                else "no events lie before the labels",
-                holdout,
-            )
-        snapshot = state.snapshot()
-        skew = None
-        if trained is not None:
-            skew = check_skew(
-                *(trained.sight, trained.recall, trained.model, snapshot, state.depths),
-                exclude_seen=not state.repeats,
-                random_state=self.random_state,
-                n_threads=self.n_threads,
-            )
-        system, cold_system, verdict = self._pass_gate(gate)
-        choices = (
-            f"clock: {state.facts.clock.kind.value}; {holdout}",
-            *state.choices,
-            "reranker: " + ("none" if trained is None else trained.choice),
-            *([] if skew is None else [f"training against serving: {skew}"]),
-            verdict,
-        )
-        for line in choices:
-            logger.info(line)
-        state = dataclasses.replace(
-            state,
-            system=system,
-            cold_system=cold_system,
-            model=None if trained is None else trained.model,
-            gate=gate,
-            skew=skew,
-            choices=choices,
-        )
-        self._serve(state, snapshot)
+        fitting = Fitting.begin(Settings.of(self), interactions, items, users)
+        self._serve(*fitting.train(impressions))
         return self
 
     def tune(
@@ -333,13 +273,13 @@ class TwoStageRecommender:
         ConfigError
             If there are no labels to judge by, or the file is of another search.
         """
-        state, folds, holdout = self._prepare(interactions, items, users)
-        windows = self._label(state, folds, None)
+        fitting = Fitting.begin(Settings.of(self), interactions, items, users)
+        windows = fitting.label()
         split = windows.split()
         if split is None:
             raise ConfigError(
-                f"there are no labels to tune by ({holdout}); give shorter label windows, as by "
-                f"window_length, or more events"
+                f"there are no labels to tune by ({fitting.holdout}); give shorter label windows, "
+                f"as by window_length, or more events"
             )
         self.tuning_ = tune_reranker(
             self.reranker or LambdaRank(),
@@ -354,90 +294,6 @@ class TwoStageRecommender:
         logger.info("tuning: %s", self.tuning_)
         self.reranker = self.tuning_.best
         return self
-
-    def _prepare(
-        self, interactions: FrameLike, items: FrameLike | None, users: FrameLike | None
-    ) -> tuple[State, list[Fold], str]:
-        """What is known before anything is learned, the folds, and a line about them."""
-        check_parts(
-            features=self.features,
-            reranker=self.reranker,
-            holdout=self.holdout,
-            negatives=self.negatives,
-        )
-        check_settings(
-            repeats=self.repeats,
-            n_windows=self.n_windows,
-            max_groups=self.max_groups,
-            chunk_size=self.chunk_size,
-            gate=self.gate,
-            grades=self.grades,
-            cold_share=self.cold_share,
-        )
-        named = None if self.generators is None else generators_by_name(self.generators)
-        raw = collect(interactions, table="interactions")
-        log = check_interactions(raw)
-        report_time(raw)
-        tables = check_tables(log, items, users)
-        facts = LogFacts.of(log)
-        folds, holdout = self._folds(log, facts)
-        repeats = repeats_in(folds) if self.repeats is None else self.repeats
-        specs = default_generators(facts, repeats=repeats) if named is None else named
-        check_n_candidates(self.n_candidates, specs)
-        depths = depths_of(specs, self.n_candidates)
-        every_item = wants_every_item(self.n_candidates, log, tables[0])
-        stage = self.features or infer_stage(log, facts, items=tables[0], users=tables[1])
-        choices = (
-            f"repeats: {'items are' if repeats else 'nothing is'} taken again",
-            "sources: "
-            + ", ".join(name if every_item else f"{name} {n}" for name, n in depths.items())
-            + (", and every item for everybody" if every_item else ""),
-            f"features: {stage.summary}",
-        )
-        state = State(
-            log=log,
-            items=tables[0],
-            users=tables[1],
-            facts=facts,
-            user_dtype=IdDtype(raw.schema["user_id"]),
-            item_dtype=IdDtype(raw.schema["item_id"]),
-            stage=stage,
-            specs=specs,
-            depths=depths,
-            every_item=every_item,
-            repeats=repeats,
-            system=FUSION,
-            cold_system=FUSION,
-            model=None,
-            gate=None,
-            skew=None,
-            choices=choices,
-            random_state=self.random_state,
-            n_trained=log.height,
-        )
-        return state, folds, holdout.describe(facts, log)
-
-    def _folds(self, log: pl.DataFrame, facts: LogFacts) -> tuple[list[Fold], Holdout]:
-        holdout = choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
-        graded = with_grades(log, self.grades)
-        return holdout.folds(graded, facts, random_state=self.random_state), holdout
-
-    def _label(self, state: State, folds: Sequence[Fold], impressions: FrameLike | None) -> Windows:
-        shown = None
-        if impressions is not None:
-            shown = check_impressions(collect(impressions, table="impressions"), state.log)
-        return label_windows(
-            folds,
-            state.snapshot,
-            state.depths,
-            repeats=state.repeats,
-            max_groups=self.max_groups,
-            negatives=self.negatives or Negatives(),
-            cold_share=self.cold_share,
-            impressions=shown,
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
 
     def refresh(
         self,
@@ -857,7 +713,7 @@ class TwoStageRecommender:
         """
         state = self._fitted()
         check_count(total=total, deepest=deepest)
-        folds, _ = self._folds(state.log, state.facts)
+        folds = Settings.of(self).folds(state.log, state.facts)
         if not folds:
             raise ConfigError("the log has no labels to choose depths by; give n_candidates")
         depths = choose_depths(
@@ -898,7 +754,7 @@ class TwoStageRecommender:
         state = self._fitted()
         if n_users < 1:
             raise ConfigError(f"n_users={n_users}; expected 1 or more")
-        folds, _ = self._folds(state.log.head(state.n_trained), state.facts)
+        folds = Settings.of(self).folds(state.log.head(state.n_trained), state.facts)
         if not folds:
             raise ConfigError("the log has no label windows to compare with")
         return window_drift(
@@ -983,20 +839,6 @@ class TwoStageRecommender:
         if not hasattr(self, "_state"):
             raise NotFittedError("this recommender is not fitted yet; call fit(interactions)")
         return self._state
-
-    def _pass_gate(self, gate: GateReport | None) -> tuple[str, str, str]:
-        """What serves users with and without events, and a line that says why."""
-        if gate is None:
-            return FUSION, FUSION, "gate: nothing to learn from, the fusion of ranks is served"
-        system = gate.choose(self.gate)
-        if gate.winner != TWO_STAGE and self.gate == "warn":
-            logger.warning(
-                "the second stage is not better than %s on the freshest labels: %s",
-                gate.best_first_stage,
-                gate,
-            )
-        cold = gate.cold_winner
-        return system, cold, f"gate: {gate}; serves {system}, {cold} to users without events"
 
     def _excludes_seen(self, exclude_seen: bool | None) -> bool:
         check_flag(exclude_seen=exclude_seen)

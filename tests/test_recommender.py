@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal, assert_series_equal
 
-import ranker.recommender
+import ranker.fitting
 from features.schema import check_interactions
 from ranker import (
     LabelWindows,
@@ -291,13 +291,13 @@ def worse(gate, best: str):
 
 @pytest.mark.parametrize("winner", ["own", "fusion"])
 def test_a_closed_gate_serves_the_winner_or_warns(winner, monkeypatch, caplog):
-    train = ranker.recommender.train_reranker
+    train = ranker.fitting.train_reranker
 
     def closed(*arguments, **keywords):
         trained = train(*arguments, **keywords)
         return dataclasses.replace(trained, gate=worse(trained.gate, winner))
 
-    monkeypatch.setattr(ranker.recommender, "train_reranker", closed)
+    monkeypatch.setattr(ranker.fitting, "train_reranker", closed)
     blended = small(gate="blend").fit(LOG)
     assert blended.system_ == winner, "a blend that is worse by its mean is not served"
     fallback = small(gate="fallback").fit(LOG)
@@ -312,14 +312,14 @@ def test_a_closed_gate_serves_the_winner_or_warns(winner, monkeypatch, caplog):
 
 
 def test_a_blend_that_is_better_than_both_is_served_saved_and_loaded(monkeypatch, tmp_path):
-    train = ranker.recommender.train_reranker
+    train = ranker.fitting.train_reranker
 
     def blended(*arguments, **keywords):
         trained = train(*arguments, **keywords)
         return dataclasses.replace(trained, gate=worse(trained.gate, "blend"))
 
     assert small(gate="fallback").fit(LOG).gate_.blend is None
-    monkeypatch.setattr(ranker.recommender, "train_reranker", blended)
+    monkeypatch.setattr(ranker.fitting, "train_reranker", blended)
     recommender = small(gate="blend").fit(LOG)
     assert recommender.system_ == "blend"
     lists = recommender.recommend(k=5)

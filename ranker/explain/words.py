@@ -23,7 +23,7 @@ def ordinal(place: float) -> str:
 
 
 def length(clock: Clock, units: float) -> str | None:
-    """A length of time: ``10 days``, ``1 hour``; None where it has no name.
+    """A length of time: ``10 days``, ``1 hour``; None where it has no name or is not known.
 
     Parameters
     ----------
@@ -32,9 +32,11 @@ def length(clock: Clock, units: float) -> str | None:
         In :attr:`features.clock.Clock.unit`, which is what features are said in. Positions of a
         user's own sequence are events; the unit of another integer clock is not known.
     """
+    if not math.isfinite(units):
+        return None
     if clock.kind is ClockKind.SEQUENCE:
         return _plural(round(units), "event")
-    if clock.kind is not ClockKind.ABSOLUTE or not math.isfinite(units):
+    if clock.kind is not ClockKind.ABSOLUTE:
         return None
     for name, size, end in _DAYS:
         if end is None or units < end:

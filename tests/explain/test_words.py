@@ -61,7 +61,8 @@ def test_positions_are_events_and_other_whole_numbers_have_no_unit():
     for kind in (ClockKind.SHARED, ClockKind.NONE):
         assert words.ago(Clock(kind), 3) is None
         assert words.every(Clock(kind), 3) is None
-    assert words.length(DAYS, float("nan")) is None
+    for clock in (DAYS, Clock(ClockKind.SEQUENCE)):
+        assert words.length(clock, float("nan")) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,272 @@
+"""From a log and settings to what serves: the steps of a fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from features.history import LogFacts
+from features.infer import infer_stage
+from features.schema import check_interactions
+from features.stage import FeatureStage
+from ranker.border import FrameLike, check_tables, report_time
+from ranker.candidates.base import Generator
+from ranker.defaults import (
+    NCandidates,
+    choose_holdout,
+    default_generators,
+    depths_of,
+    popularity_of,
+    repeats_in,
+    wants_every_item,
+)
+from ranker.evaluation.frames import collect
+from ranker.grades import Grades, with_grades
+from ranker.holdout import Fold, Holdout
+from ranker.id_dtype import IdDtype
+from ranker.impressions import check_impressions
+from ranker.model_files import State
+from ranker.negatives import Negatives
+from ranker.rerank.first_stage import FUSION
+from ranker.rerank.gate import TWO_STAGE, GateMode, GateReport
+from ranker.rerank.lambdarank import LambdaRank
+from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
+from ranker.skew import check_skew
+from ranker.snapshot import Snapshot
+from ranker.training import Windows, label_windows, train_reranker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit depends on besides the log: keywords of the recommender, which explains them."""
+
+    generators: Mapping[str, Generator] | Sequence[tuple[str, Generator]] | None
+    features: FeatureStage | None
+    reranker: LambdaRank | None
+    holdout: Holdout | None
+    n_windows: int | None
+    window_length: str | int | None
+    n_candidates: NCandidates | None
+    repeats: bool | None
+    gate: GateMode
+    max_groups: int
+    grades: Grades | None
+    negatives: Negatives | None
+    cold_share: float
+    chunk_size: int
+    n_threads: int
+    random_state: int
+
+    @classmethod
+    def of(cls, recommender: Any) -> Settings:
+        """The attributes of these names, as they are now."""
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(**{name: getattr(recommender, name) for name in names})
+
+    def check(self) -> None:
+        """Make sure that each is of its kind.
+
+        Raises
+        ------
+        ConfigError
+        """
+        check_parts(
+            features=self.features,
+            reranker=self.reranker,
+            holdout=self.holdout,
+            negatives=self.negatives,
+        )
+        check_settings(
+            repeats=self.repeats,
+            n_windows=self.n_windows,
+            max_groups=self.max_groups,
+            chunk_size=self.chunk_size,
+            gate=self.gate,
+            grades=self.grades,
+            cold_share=self.cold_share,
+        )
+
+    def choose_holdout(self, facts: LogFacts) -> Holdout:
+        """Where labels come from in a log of these facts."""
+        return choose_holdout(facts, self.holdout, self.n_windows, self.window_length)
+
+    def folds(self, log: pl.DataFrame, facts: LogFacts) -> list[Fold]:
+        """The folds of a log, freshest first, their labels graded."""
+        graded = with_grades(log, self.grades)
+        return self.choose_holdout(facts).folds(graded, facts, random_state=self.random_state)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A fit that has begun: all that is known before anything is learned.
+
+    Attributes
+    ----------
+    settings : Settings
+    state : State
+        Without a reranker yet.
+    folds : list of Fold
+        Freshest first.
+    holdout : str
+        A line about them.
+    """
+
+    settings: Settings
+    state: State
+    folds: list[Fold]
+    holdout: str
+
+    @classmethod
+    def begin(
+        cls,
+        settings: Settings,
+        interactions: FrameLike,
+        items: FrameLike | None,
+        users: FrameLike | None,
+    ) -> Fitting:
+        """Check everything, and choose what nobody chose.
+
+        Raises
+        ------
+        SchemaError
+            With every problem of a frame.
+        ConfigError
+            If settings contradict each other or the data.
+        """
+        settings.check()
+        named = None if settings.generators is None else generators_by_name(settings.generators)
+        raw = collect(interactions, table="interactions")
+        log = check_interactions(raw)
+        report_time(raw)
+        tables = check_tables(log, items, users)
+        facts = LogFacts.of(log)
+        folds = settings.folds(log, facts)
+        repeats = repeats_in(folds) if settings.repeats is None else settings.repeats
+        specs = default_generators(facts, repeats=repeats) if named is None else named
+        check_n_candidates(settings.n_candidates, specs)
+        depths = depths_of(specs, settings.n_candidates)
+        every_item = wants_every_item(settings.n_candidates, log, tables[0])
+        stage = settings.features or infer_stage(log, facts, items=tables[0], users=tables[1])
+        choices = (
+            f"repeats: {'items are' if repeats else 'nothing is'} taken again",
+            "sources: "
+            + ", ".join(name if every_item else f"{name} {n}" for name, n in depths.items())
+            + (", and every item for everybody" if every_item else ""),
+            f"features: {stage.summary}",
+        )
+        state = State(
+            log=log,
+            items=tables[0],
+            users=tables[1],
+            facts=facts,
+            user_dtype=IdDtype(raw.schema["user_id"]),
+            item_dtype=IdDtype(raw.schema["item_id"]),
+            stage=stage,
+            specs=specs,
+            depths=depths,
+            every_item=every_item,
+            repeats=repeats,
+            system=FUSION,
+            cold_system=FUSION,
+            model=None,
+            gate=None,
+            skew=None,
+            choices=choices,
+            random_state=settings.random_state,
+            n_trained=log.height,
+        )
+        return cls(settings, state, folds, settings.choose_holdout(facts).describe(facts, log))
+
+    def label(self, impressions: FrameLike | None = None) -> Windows:
+        """The candidates of each fold with their features and labels."""
+        settings, state = self.settings, self.state
+        shown = None
+        if impressions is not None:
+            shown = check_impressions(collect(impressions, table="impressions"), state.log)
+        return label_windows(
+            self.folds,
+            state.snapshot,
+            state.depths,
+            repeats=state.repeats,
+            max_groups=settings.max_groups,
+            negatives=settings.negatives or Negatives(),
+            cold_share=settings.cold_share,
+            impressions=shown,
+            random_state=settings.random_state,
+            n_threads=settings.n_threads,
+        )
+
+    def train(self, impressions: FrameLike | None = None) -> tuple[State, Snapshot]:
+        """Learn to rank, and build what is served from."""
+        settings, state = self.settings, self.state
+        trained = train_reranker(
+            self.label(
+                impressions
+            ),  # without a name here, so that it can be freed while trees grow
+            settings.reranker or LambdaRank(),
+            list(state.specs),
+            fill=popularity_of(state.specs),
+            blend=settings.gate == "blend",
+            random_state=settings.random_state,
+            n_threads=settings.n_threads,
+        )
+        snapshot = state.snapshot()
+        if trained is None:
+            logger.warning(
+                "there is no second stage, the fusion of the sources is served: %s (%s); give "
+                "shorter label windows, as by window_length, or more events",
+                "no event of the labels is among the candidates"
+                if self.folds
+                else "no events lie before the labels",
+                self.holdout,
+            )
+            skew = None
+        else:
+            skew = check_skew(
+                *(trained.sight, trained.recall, trained.model, snapshot, state.depths),
+                exclude_seen=not state.repeats,
+                random_state=settings.random_state,
+                n_threads=settings.n_threads,
+            )
+        gate = None if trained is None else trained.gate
+        system, cold_system, verdict = _pass(gate, settings.gate)
+        choices = (
+            f"clock: {state.facts.clock.kind.value}; {self.holdout}",
+            *state.choices,
+            "reranker: " + ("none" if trained is None else trained.choice),
+            *([] if skew is None else [f"training against serving: {skew}"]),
+            verdict,
+        )
+        for line in choices:
+            logger.info(line)
+        state = dataclasses.replace(
+            state,
+            system=system,
+            cold_system=cold_system,
+            model=None if trained is None else trained.model,
+            gate=gate,
+            skew=skew,
+            choices=choices,
+        )
+        return state, snapshot
+
+
+def _pass(gate: GateReport | None, mode: GateMode) -> tuple[str, str, str]:
+    """What serves users with and without events, and a line that says why."""
+    if gate is None:
+        return FUSION, FUSION, "gate: nothing to learn from, the fusion of ranks is served"
+    system, cold = gate.choose(mode), gate.cold_winner
+    if gate.winner != TWO_STAGE and mode == "warn":
+        logger.warning(
+            "the second stage is not better than %s on the freshest labels: %s",
+            gate.best_first_stage,
+            gate,
+        )
+    return system, cold, f"gate: {gate}; serves {system}, {cold} to users without events"
