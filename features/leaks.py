@@ -95,6 +95,11 @@ def check_no_leak(
     >>> log = pl.DataFrame({"user_id": [1, 2, 1], "item_id": [7, 7, 8], "timestamp": [10, 20, 35]})
     >>> check_no_leak(ItemPopularity(), log)
     """
+    if isinstance(block, type) or not (hasattr(block, "fit") or callable(block)):
+        raise ConfigError(
+            f"block={block!r}; expected one block as an object, FeatureStage((block, ...)) of "
+            f"several, or a function from interactions to them"
+        )
     log = check_interactions(interactions)
     world = _World(
         log,
@@ -128,6 +133,12 @@ def _is_stage_or_block(block: Block | FeatureStage | Maker) -> TypeGuard[Block |
 def _maker(block: Block | FeatureStage | Maker) -> Callable[[pl.DataFrame], FeatureStage]:
     def make(log: pl.DataFrame) -> FeatureStage:
         built = block if _is_stage_or_block(block) else cast(Maker, block)(log)
+        if not _is_stage_or_block(built):
+            raise ConfigError(
+                f"block={block!r} is a function that returned a {type(built).__name__}; expected "
+                f"one from interactions to a block; of a function of (history, as_of), make one: "
+                f"CustomBlock(name, key, function)"
+            )
         return built if isinstance(built, FeatureStage) else FeatureStage((built,), Listwise(()))
 
     return make
