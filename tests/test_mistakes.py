@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from types import SimpleNamespace
 
 import polars as pl
@@ -463,3 +464,14 @@ def test_a_budget_that_cannot_be(tmp_path):
     pytest.importorskip("optuna")
     with pytest.raises(ConfigError, match="seconds='600'; expected a number above 0"):
         small().tune(LOG, tmp_path / "trials.jsonl", seconds="600")
+
+
+@pytest.mark.parametrize(
+    "change", [{"item_id": pl.lit("zz")}, {"timestamp": pl.lit(datetime(2020, 1, 1))}]
+)
+def test_impressions_of_nothing_that_is_learned_from(caplog, change):
+    shown = LOG.select("user_id", "item_id", "timestamp", position=1)
+    small().fit(LOG, impressions=shown)
+    assert "no impression" not in caplog.text
+    small().fit(LOG, impressions=shown.with_columns(**change))
+    assert "no impression is of a candidate in a label window" in caplog.text
