@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from features import CustomBlock, FeatureStage, check_no_leak
+from features import CustomBlock, FeatureStage, LeakError, check_no_leak
 from features.catalogue import all_blocks
 from features.user import UserActivity
 from ranker import (
@@ -399,7 +399,8 @@ def block(function=count, key="user_id", name="b", **keywords):
         (lambda: FeatureStage.infer(LOG, blocks="all"), "blocks='all'; expected several"),
         (lambda: FeatureStage.infer(LOG, blocks=all_blocks), "blocks=<function all_blocks"),
         (lambda: check_no_leak([block()], LOG), r"block=\[.*expected one block as an object"),
-        (lambda: check_no_leak(CustomBlock, LOG), "block=<class .*expected one block"),
+        (lambda: check_no_leak(CustomBlock, LOG), r"block=<class .*\(missing a required arg"),
+        (lambda: check_no_leak(count, LOG), r"cannot be given a log .*'as_of'.* CustomBlock\("),
         (
             lambda: check_no_leak(lambda log: count(log, None), LOG),
             "is a function that returned a DataFrame; expected one from interactions to a block",
@@ -475,3 +476,13 @@ def test_impressions_of_nothing_that_is_learned_from(caplog, change):
     assert "no impression" not in caplog.text
     small().fit(LOG, impressions=shown.with_columns(**change))
     assert "no impression is of a candidate in a label window" in caplog.text
+
+
+def test_a_block_that_draws_lots_is_not_told_of_its_past():
+    draws = iter(range(10_000))
+
+    def lot(history, as_of):
+        return count(history, as_of).with_columns(n=pl.lit(next(draws)))
+
+    with pytest.raises(LeakError, match="if the same is asked again: it is drawn at random"):
+        check_no_leak(block(lot), LOG)
