@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -72,13 +72,30 @@ class CustomBlock:
 
     def __post_init__(self) -> None:
         """Refuse a key that is none."""
-        if not self.name:
-            raise ConfigError("a custom block needs a name: its features begin with it")
-        if not self.keys or not {*self.keys} <= {*_IDS} or len({*self.keys}) < len(self.keys):
+        name: object = self.name
+        if not isinstance(name, str) or not name:
+            raise ConfigError(
+                f"name={name!r}: a custom block needs a name, as text: its features begin with it"
+            )
+        key: object = self.key
+        keys = self.keys if isinstance(key, Iterable) else ()
+        if not keys or not {*keys} <= {*_IDS} or len({*keys}) < len(keys):
             raise ConfigError(
                 f"custom block {self.name!r}: key={self.key!r}; expected 'user_id', 'item_id' or "
                 f"('user_id', 'item_id')"
             )
+        if not callable(self.function):
+            raise ConfigError(
+                f"custom block {self.name!r}: function is a {type(self.function).__name__}; "
+                f"expected a function of (history, as_of)"
+            )
+        for argument in ("units", "meanings"):
+            value = getattr(self, argument)
+            if not isinstance(value, Mapping):
+                raise ConfigError(
+                    f"custom block {self.name!r}: {argument}={value!r}; expected a text for each "
+                    f'column, such as {{"size": "count"}}'
+                )
 
     @property
     def keys(self) -> tuple[str, ...]:

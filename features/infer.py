@@ -14,7 +14,7 @@ from features.clock import ClockKind
 from features.encode import encode
 from features.example_source import ExampleSource
 from features.history import LogFacts
-from features.stage import FeatureStage, block_name, default_blocks
+from features.stage import FeatureStage, block_name, check_blocks, default_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ def infer_stage(
     FeatureStage
         With a line for each choice in ``choices``.
     """
+    check_blocks(default_blocks() if blocks is None else blocks)
     context = _glance(log, facts, items, users)
     kept, choices = [], [f"clock: {_CLOCKS[facts.clock.kind]}", _events(facts)]
     for block in default_blocks() if blocks is None else blocks:

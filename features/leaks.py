@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard, cast
@@ -30,6 +31,10 @@ _SOURCE = "source"
 _LATER = (
     "once events at that instant or later are {}: it is built from more than the events before the "
     "instant; cut them off with '<', not '<='"
+)
+_AGAIN = (
+    "if the same is asked again: it is drawn at random or reads a clock; seed it, and take as_of "
+    "for the time"
 )
 _RENAMED = (
     "once all ids are renamed: it looks them up in something beside the history that it is given, "
@@ -95,6 +100,8 @@ def check_no_leak(
     >>> log = pl.DataFrame({"user_id": [1, 2, 1], "item_id": [7, 7, 8], "timestamp": [10, 20, 35]})
     >>> check_no_leak(ItemPopularity(), log)
     """
+    if not _is_stage_or_block(block):
+        _check_maker(block)
     log = check_interactions(interactions)
     world = _World(
         log,
@@ -107,18 +114,40 @@ def check_no_leak(
     for cut in _cuts(world, n_instants, rng):
         asked = _draw(world, cut.past, n_users, n_items, rng)
         base = _Told.of(make(cut.past), world, cut, asked)
-        for change, future in cut.futures:
-            log = pl.concat([cut.past, future])
-            # Without an instant to cut at, what came later is known to the maker alone.
-            known = cut if cut.tick is None else dataclasses.replace(cut, past=log)
-            told = _Told.of(make(log), world, known, asked)
-            base.compare(told, _LATER.format(change))
-        if _is_stage_or_block(block):
-            names = _Names.of(world, asked)
-            renamed = dataclasses.replace(cut, past=names.rename(cut.past))
-            told = _Told.of(make(renamed.past), world.renamed(names), renamed, names.rename(asked))
-            base.compare(told, _RENAMED)
-        base.compare(base.alone(), _ALONE)
+        try:
+            for change, future in cut.futures:
+                log = pl.concat([cut.past, future])
+                # Without an instant to cut at, what came later is known to the maker alone.
+                known = cut if cut.tick is None else dataclasses.replace(cut, past=log)
+                told = _Told.of(make(log), world, known, asked)
+                base.compare(told, _LATER.format(change))
+            if _is_stage_or_block(block):
+                names = _Names.of(world, asked)
+                renamed = dataclasses.replace(cut, past=names.rename(cut.past))
+                told = _Told.of(
+                    make(renamed.past), world.renamed(names), renamed, names.rename(asked)
+                )
+                base.compare(told, _RENAMED)
+            base.compare(base.alone(), _ALONE)
+        except LeakError:
+            base.compare(_Told.of(make(cut.past), world, cut, asked), _AGAIN)
+            raise
+
+
+def _check_maker(block: object) -> None:
+    expected = (
+        "expected one block as an object, FeatureStage((block, ...)) of several, or a function "
+        "from interactions to them; of a function of (history, as_of), make one: "
+        "CustomBlock(name, key, function)"
+    )
+    if not callable(block):
+        raise ConfigError(f"block={block!r}; {expected}")
+    try:
+        inspect.signature(block).bind(None)
+    except TypeError as error:
+        raise ConfigError(f"block={block!r} cannot be given a log ({error}); {expected}") from None
+    except ValueError:  # what is written in C may not tell
+        return
 
 
 def _is_stage_or_block(block: Block | FeatureStage | Maker) -> TypeGuard[Block | FeatureStage]:
@@ -128,6 +157,12 @@ def _is_stage_or_block(block: Block | FeatureStage | Maker) -> TypeGuard[Block |
 def _maker(block: Block | FeatureStage | Maker) -> Callable[[pl.DataFrame], FeatureStage]:
     def make(log: pl.DataFrame) -> FeatureStage:
         built = block if _is_stage_or_block(block) else cast(Maker, block)(log)
+        if not _is_stage_or_block(built):
+            raise ConfigError(
+                f"block={block!r} is a function that returned a {type(built).__name__}; expected "
+                f"one from interactions to a block; of a function of (history, as_of), make one: "
+                f"CustomBlock(name, key, function)"
+            )
         return built if isinstance(built, FeatureStage) else FeatureStage((built,), Listwise(()))
 
     return make

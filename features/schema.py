@@ -13,7 +13,9 @@ _COLUMNS = ("user_id", "item_id", "timestamp", "weight", "event")
 _SHOWN = 3  # offending values quoted in a message
 
 
-def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+def check_interactions(
+    interactions: pl.DataFrame | pl.LazyFrame, table: str = "interactions"
+) -> pl.DataFrame:
     """Validate interactions and bring them into canonical form.
 
     Parameters
@@ -23,6 +25,8 @@ def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFram
         ``timestamp`` (Datetime with or without a time zone, Date or integer; no null), ``weight``
         (finite, not negative) and ``event`` (String). Other columns are ignored. Equal rows are
         separate events and are all kept.
+    table : str
+        What messages call it.
 
     Returns
     -------
@@ -36,7 +40,7 @@ def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFram
         With every problem of the frame: missing columns, unusable dtypes, nulls, infinite
         weights, no rows.
     """
-    frame = _collect(interactions, "interactions")
+    frame = _collect(interactions, table)
     problems = [
         *_id_problems(frame, "user_id"),
         *_id_problems(frame, "item_id"),
@@ -47,13 +51,35 @@ def check_interactions(interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFram
     if frame.height == 0:
         problems.append("the frame has no rows; at least one interaction is needed")
     if problems:
-        raise SchemaError("interactions", problems)
+        raise SchemaError(table, problems)
     optional = [name for name in ("timestamp", "weight", "event") if name in frame.columns]
     return frame.select(
         _canonical_id("user_id", frame),
         _canonical_id("item_id", frame),
         *(_canonical_optional(name, frame.schema[name]) for name in optional),
     )
+
+
+def check_pairs(pairs: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
+    """Validate the ids of pairs of user and item, whatever columns stand beside them.
+
+    Parameters
+    ----------
+    pairs : DataFrame or LazyFrame
+        ``user_id`` and ``item_id``; no row is needed.
+    table : str
+        What messages call it.
+
+    Raises
+    ------
+    SchemaError
+        With every problem of the ids.
+    """
+    frame = _collect(pairs, table)
+    problems = [*_id_problems(frame, "user_id"), *_id_problems(frame, "item_id")]
+    if problems:
+        raise SchemaError(table, problems)
+    return frame
 
 
 def check_items(items: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:

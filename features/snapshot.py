@@ -25,6 +25,7 @@ from features.schema import (
     check_id_dtypes,
     check_interactions,
     check_items,
+    check_pairs,
     check_same_clock,
     check_users,
 )
@@ -115,12 +116,12 @@ class FeatureSnapshot:
         tables = stage.fit(context) if folder is None else fit_or_read(stage, context, Path(folder))
         return cls(history, tables, tuple(sources))
 
-    def join(self, candidates: pl.DataFrame) -> pl.DataFrame:
+    def join(self, candidates: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
         """The features of candidates, beside their columns and in their order.
 
         Parameters
         ----------
-        candidates : DataFrame
+        candidates : DataFrame or LazyFrame
             ``user_id``, ``item_id``, each pair once, and what the sources said. Whole lists: some
             features compare a candidate with the others of its user. Any user is known, if only as
             a stranger; of an item that the snapshot does not know everything is unknown.
@@ -136,6 +137,7 @@ class FeatureSnapshot:
         SchemaError
             If columns are missing, ids of another kind, or a pair is there twice.
         """
+        candidates = check_pairs(candidates, "candidates")
         known = {"user_id": self.history.users, "item_id": self.history.items}
         for column, ids in known.items():
             check_id_dtypes(column, candidates=candidates, interactions=ids.values.to_frame(column))

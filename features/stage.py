@@ -96,6 +96,10 @@ class FeatureStage:
             blocks=blocks,
         )
 
+    def __post_init__(self) -> None:
+        """Refuse what is no block."""
+        check_blocks(self.blocks)
+
     @property
     def summary(self) -> str:
         """The blocks by name, with the columns that they are bound to."""
@@ -153,6 +157,26 @@ class FeatureStage:
                 f"generator or leave one block out"
             )
         return FeatureTables(fitted, listwise)
+
+
+def check_blocks(blocks: object) -> None:
+    """Make sure that these are several blocks, as objects.
+
+    Raises
+    ------
+    ConfigError
+        A class is no block, nor is a function.
+    """
+    if isinstance(blocks, str) or not isinstance(blocks, Sequence):
+        raise ConfigError(f"blocks={blocks!r}; expected several blocks, such as (UserActivity(),)")
+    for block in blocks:
+        if isinstance(block, type):
+            raise ConfigError(f"blocks has {block!r}; give an object: {block.__name__}(...)")
+        if not hasattr(block, "fit"):
+            raise ConfigError(
+                f"blocks has {block!r}, which is no block; of a function, make one: "
+                f"CustomBlock(name, key, function)"
+            )
 
 
 def block_name(block: Block) -> str:

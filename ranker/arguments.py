@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 from features.errors import ConfigError
 
@@ -33,3 +33,8 @@ def check_flag(**flags: object) -> None:
             raise ConfigError(
                 f"{name}={value!r}; expected True or False, or None for what suits the data"
             )
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number; True is none, though Python takes it for 1."""
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -9,6 +9,7 @@ import numpy as np
 from features.arrays import BoolArray, Float64Array, Int8Array, Int64Array
 from features.errors import ConfigError
 from features.kernel import kernel
+from ranker.arguments import is_number
 from ranker.rerank.table import LabelledTable
 
 
@@ -39,7 +40,7 @@ class Negatives:
     at_most: int = 100
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not 0 <= self.share <= 1:
+        if not is_number(self.share) or not 0 <= self.share <= 1:
             raise ConfigError(f"Negatives: share={self.share!r}; expected a number from 0 to 1")
         for name in ("per_positive", "at_most"):
             value = getattr(self, name)

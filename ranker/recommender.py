@@ -17,7 +17,7 @@ from features.candidates import Candidates
 from features.drift import DriftReport
 from features.errors import ConfigError, NotFittedError
 from features.history import History
-from features.schema import check_interactions, check_same_schema
+from features.schema import check_interactions, check_is_frame, check_same_schema
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
@@ -26,7 +26,7 @@ from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
 from ranker.defaults import NCandidates
 from ranker.drift import window_drift
-from ranker.evaluation.frames import collect
+from ranker.evaluation.frames import check_pairs
 from ranker.explain.asked import asked_pairs
 from ranker.explain.explainer import Explainer
 from ranker.fitting import Fitting, Settings
@@ -320,7 +320,7 @@ class TwoStageRecommender:
             If there would be other features than those that the reranker knows.
         """
         state = self._fitted()
-        new = check_interactions(new_interactions)
+        new = check_interactions(new_interactions, "new_interactions")
         state.facts.clock.check("new_interactions", new)
         if set(new.columns) != set(state.log.columns):
             raise ConfigError(
@@ -447,7 +447,7 @@ class TwoStageRecommender:
             length (items a list); see :func:`ranker.lists.effect.effect_frame`.
         """
         log = self._fitted().log
-        pairs = check_interactions(collect(test, table="test", columns=("user_id", "item_id")))
+        pairs = check_pairs(test, table="test")
         check_same_ids(test=pairs, interactions=log)
         exclude = self._excludes_seen(exclude_seen)
         named = dict(policy) if isinstance(policy, Mapping) else _by_last_step(policy)
@@ -504,6 +504,7 @@ class TwoStageRecommender:
             What was given there.
         """
         state, snapshot = self._fitted(), self._server.snapshot
+        check_is_frame(candidates, "candidates")
         users = state.user_dtype.canonical(candidates["user_id"], "user_id")
         items = state.item_dtype.canonical(candidates["item_id"], "item_id")
         distinct = users.unique(maintain_order=True)
@@ -613,6 +614,9 @@ class TwoStageRecommender:
         """
         state, snapshot = self._fitted(), self._server.snapshot
         check_count(k=k)
+        said: object = verb
+        if not isinstance(said, str) or not said:
+            raise ConfigError(f'verb={verb!r}; expected a participle as text, such as "bought"')
         exclude = self._excludes_seen(exclude_seen)
         pairs = asked_pairs(
             users,
@@ -673,8 +677,7 @@ class TwoStageRecommender:
         """
         log = self._fitted().log
         exclude = self._excludes_seen(None)
-        pairs = collect(test, table="test", columns=("user_id", "item_id"))
-        relevant = check_interactions(pairs).unique()
+        relevant = check_pairs(test, table="test").unique()
         check_same_ids(test=relevant, interactions=log)
         if exclude:
             relevant = unseen(relevant, self._server.snapshot.history)
@@ -752,8 +755,7 @@ class TwoStageRecommender:
             If the log has no label windows.
         """
         state = self._fitted()
-        if n_users < 1:
-            raise ConfigError(f"n_users={n_users}; expected 1 or more")
+        check_count(n_users=n_users)
         folds = Settings.of(self).folds(state.log.head(state.n_trained), state.facts)
         if not folds:
             raise ConfigError("the log has no label windows to compare with")
@@ -791,6 +793,9 @@ class TwoStageRecommender:
         ModelFormatError
             If anything is missing, changed, or of another version.
         """
+        given: object = custom
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise ConfigError(f"custom={custom!r}; expected a list: load(path, custom=[function])")
         state, snapshot = model_files.from_files(*load_files(path), tuple(custom))
         recommender = cls(
             generators=list(state.specs.items()),

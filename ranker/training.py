@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from ranker.rerank.lambdarank import FittedLambdaRank, LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.skew import Sight, look_at
 from ranker.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
 
 _MAX_VALIDATION_GROUPS = 5_000  # enough to tell one percent apart, and all their rows are kept
 _VALIDATION_SHARE = 0.3  # of the groups, where there is only one fold
@@ -185,6 +188,17 @@ def label_windows(
             )
         names = snapshot.tables.names
         del snapshot
+    if impressions is not None and not any(
+        (one.table.position > 0).any() for one in labelled if one is not None
+    ):
+        logger.warning(
+            "no impression is of a candidate in a label window, so that nothing is learned of "
+            "positions: impressions have the times %s to %s and ids such as %r; give those of the "
+            "end of the log",
+            impressions["timestamp"].min(),
+            impressions["timestamp"].max(),
+            impressions["item_id"][0],
+        )
     return Windows(tuple(labelled), names, sight, negatives, random_state)
 
 

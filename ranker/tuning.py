@@ -17,7 +17,7 @@ import polars as pl
 
 from features.arrays import Float64Array
 from features.errors import ConfigError, MissingExtraError
-from ranker.arguments import check_count
+from ranker.arguments import check_count, is_number
 from ranker.evaluation.intervals import PairedInterval, paired_interval
 from ranker.progress import progress_bar
 from ranker.rerank.lambdarank import OBJECTIVES, LambdaRank
@@ -101,7 +101,7 @@ def tune_reranker(
         If the file is of other labels or settings, or the budget is none.
     """
     optuna = _optuna()
-    if not seconds > 0:
+    if not is_number(seconds) or not seconds > 0:
         raise ConfigError(f"seconds={seconds!r}; expected a number above 0")
     if n_trials is not None:
         check_count(n_trials=n_trials)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
+from features import CustomBlock, FeatureStage, LeakError, check_no_leak
+from features.catalogue import all_blocks
+from features.user import UserActivity
 from ranker import (
     ALS,
     ConfigError,
     LabelWindows,
+    LambdaRank,
+    Negatives,
     OwnHistory,
     Popularity,
     RankerError,
@@ -23,6 +29,21 @@ from ranker.candidates.content import TextSimilarity
 from ranker.cli.doctor import examine_tables
 from ranker.datasets import Dataset
 from ranker.evaluation import split_by_time
+from ranker.lists import (
+    MMR,
+    Calibrate,
+    Explore,
+    FilterAllowed,
+    FilterAvailable,
+    FilterDenied,
+    FilterSeen,
+    FilterWhere,
+    NewItems,
+    Policy,
+    Quota,
+    Thompson,
+    diversity_curve,
+)
 from ranker.neural import DeepMatrixFactorization, NeuralCollaborativeFiltering
 from tests.logs import make_log
 from tests.recommenders import everything, small
@@ -293,3 +314,175 @@ def test_a_single_column_is_no_list_of_letters():
 def test_parameters_that_cannot_be(fit, message):
     with pytest.raises(ConfigError, match=message):
         fit()
+
+
+# ---------------------------------------------------------------------------------- policies
+
+TIMED = pl.DataFrame({"item_id": ["i001"], "available_from": [LOG["timestamp"][0]]})
+DENIED = pl.DataFrame({"user_id": ["u001"], "item_id": ["i001"]})
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda: FilterSeen("order"), "FilterSeen: within: 'order' is no length of time"),
+        (lambda: Calibrate("brand", half_life="x"), "Calibrate: half_life: 'x' is no length"),
+        (lambda: NewItems(max_age=28), "NewItems: max_age: 28 is no length of time"),
+        (
+            lambda: Explore(by=Thompson(success="cart", trial="view", within="x")),
+            "Thompson: within: 'x' is no length of time",
+        ),
+        (lambda: Thompson(success="a", trial="b", prior=("a", "b")), r"prior=\('a', 'b'\); exp"),
+        (
+            lambda: FilterAvailable(TIMED, at="2024-01-05"),
+            "FilterAvailable: at: '2024-01-05' is no instant",
+        ),
+        (
+            lambda: FilterAvailable(TIMED.with_columns(shop=1), by="shop"),
+            "FilterAvailable: by: users have no column 'shop'",
+        ),
+        (
+            lambda: FilterDenied({"u001": ["i001"]}),
+            "items of FilterDenied is a dict, .* a frame with user_id and item_id, one row",
+        ),
+        (lambda: FilterAllowed(DENIED), r"items has a column user_id.* by=\"user_id\""),
+        (
+            lambda: FilterWhere(LOG["weight"] > 1),
+            "FilterWhere: condition is a Series; expected a Polars expression",
+        ),
+        (lambda: FilterWhere(pl.col("age") < 18), "no column 'age'; perhaps 'user_age'; of items"),
+        (lambda: Quota("brand", ["x"]), r"at_least=\['x'\] does not say .*'brand', \{.*: 1\}"),
+        (lambda: Quota("brand", 2), r"at_least=2 does not say .*'brand', \{\"a value\": 2\}"),
+    ],
+)
+def test_steps_that_cannot_be(fitted, step, message):
+    with pytest.raises(ConfigError, match=message):
+        fitted.recommend(["u001"], policy=Policy([step()]))
+
+
+@pytest.mark.parametrize(
+    ("policy", "values", "message"),
+    [
+        ([MMR("als")], [0.5], r"policy=\[MMR.*; expected a step"),
+        (MMR("als"), 0.5, "values=0.5; expected several numbers"),
+        (MMR("als"), [], "values is empty"),
+    ],
+)
+def test_curves_that_cannot_be(fitted, policy, values, message):
+    with pytest.raises(ConfigError, match=message):
+        diversity_curve(fitted, policy, LOG, values=values)
+
+
+# ------------------------------------------------------------------------ features and reasons
+
+
+def count(history, as_of):
+    return history.group_by("user_id").agg(pl.len().alias("n"))
+
+
+def block(function=count, key="user_id", name="b", **keywords):
+    return CustomBlock(name, key=key, function=function, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: block(key=None), "key=None; expected 'user_id', 'item_id' or"),
+        (lambda: block(key=5), "key=5; expected 'user_id'"),
+        (lambda: block(name=5), "name=5: a custom block needs a name, as text"),
+        (lambda: block(LOG), r"'b': function is a DataFrame; expected a function of \(history"),
+        (lambda: block(units="count"), r"units='count'; expected a text for each column"),
+        (lambda: FeatureStage(block()), r"blocks=CustomBlock.*expected several blocks"),
+        (lambda: FeatureStage("all"), "blocks='all'; expected several blocks"),
+        (lambda: FeatureStage([UserActivity]), r"UserActivity'>; give an object: UserActivity\("),
+        (lambda: FeatureStage([count]), r"no block; of a function, make one: CustomBlock\("),
+        (lambda: FeatureStage.infer(LOG, blocks="all"), "blocks='all'; expected several"),
+        (lambda: FeatureStage.infer(LOG, blocks=all_blocks), "blocks=<function all_blocks"),
+        (lambda: check_no_leak([block()], LOG), r"block=\[.*expected one block as an object"),
+        (lambda: check_no_leak(CustomBlock, LOG), r"block=<class .*\(missing a required arg"),
+        (lambda: check_no_leak(count, LOG), r"cannot be given a log .*'as_of'.* CustomBlock\("),
+        (
+            lambda: check_no_leak(lambda log: count(log, None), LOG),
+            "is a function that returned a DataFrame; expected one from interactions to a block",
+        ),
+    ],
+)
+def test_blocks_that_cannot_be(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (LOG.select("user_id"), "candidates: 1 problem\n.*item_id: no such column"),
+        ([("u001", "i001")], "candidates: 1 problem\n.*is a list"),
+        (DENIED.with_columns(item_id=pl.lit(None, pl.String)), "item_id: .*null"),
+    ],
+)
+def test_candidates_that_cannot_be_joined(pairs, message):
+    snapshot = FeatureStage([UserActivity()]).snapshot(LOG)
+    with pytest.raises(SchemaError, match=message):
+        snapshot.join(pairs)
+    assert snapshot.join(DENIED.lazy()).equals(snapshot.join(DENIED))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda one: one.explain("u001", verb=""), "verb=''; expected a participle"),
+        (lambda one: one.explain(foreign("pandas.core.frame")), "users: .*\n.*from_pandas"),
+        (lambda one: one.drift(LOG), "n_users=shape.*"),
+        (lambda one: one.build_features(["u001"]), "candidates: .*\n.*is a list"),
+        (lambda one: one.load("x", custom=count), r"custom=<function.*custom=\[function\]"),
+        (lambda one: one.funnel(LOG.drop("item_id")), "test: .*\n.*'item_id' is missing"),
+        (lambda one: one.funnel(LOG.head(0)), "test: .*\n.*no rows"),
+        (lambda one: one.policy_effect(Policy([MMR("als")]), LOG.head(0)), "test: .*\n.*no rows"),
+        (lambda one: one.refresh(LOG.drop("item_id")), "new_interactions: .*\n.*item_id: no such"),
+    ],
+)
+def test_calls_that_cannot_be(fitted, call, message):
+    with pytest.raises(RankerError, match=message):
+        call(fitted)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Negatives(share="a"), "share='a'; expected a number from 0 to 1"),
+        (lambda: LambdaRank(learning_rate=0), "learning_rate=0; expected a number above 0"),
+        (lambda: LambdaRank(n_leaves=1), "n_leaves=1; expected a whole number, 2 or more"),
+        (lambda: LambdaRank(label_gain=3), "label_gain=3; expected what each grade is worth"),
+        (lambda: LambdaRank(label_gain=["a", "b"]), r"label_gain=\['a', 'b'\]; expected what"),
+    ],
+)
+def test_trees_that_cannot_be(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_a_budget_that_cannot_be(tmp_path):
+    pytest.importorskip("optuna")
+    with pytest.raises(ConfigError, match="seconds='600'; expected a number above 0"):
+        small().tune(LOG, tmp_path / "trials.jsonl", seconds="600")
+
+
+@pytest.mark.parametrize(
+    "change", [{"item_id": pl.lit("zz")}, {"timestamp": pl.lit(datetime(2020, 1, 1))}]
+)
+def test_impressions_of_nothing_that_is_learned_from(caplog, change):
+    shown = LOG.select("user_id", "item_id", "timestamp", position=1)
+    small().fit(LOG, impressions=shown)
+    assert "no impression" not in caplog.text
+    small().fit(LOG, impressions=shown.with_columns(**change))
+    assert "no impression is of a candidate in a label window" in caplog.text
+
+
+def test_a_block_that_draws_lots_is_not_told_of_its_past():
+    draws = iter(range(10_000))
+
+    def lot(history, as_of):
+        return count(history, as_of).with_columns(n=pl.lit(next(draws)))
+
+    with pytest.raises(LeakError, match="if the same is asked again: it is drawn at random"):
+        check_no_leak(block(lot), LOG)

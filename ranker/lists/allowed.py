@@ -28,7 +28,13 @@ class FilterAllowed(Filter):
     items: Any = field()
 
     def __post_init__(self) -> None:
-        ids = frame_of(self, "items", self.items, ("item_id",))["item_id"].unique().sort()
+        frame = frame_of(self, "items", self.items, ("item_id", "user_id"))
+        if "user_id" in frame.columns:
+            raise ConfigError(
+                "FilterAllowed: items has a column user_id, but the list is for everybody; drop "
+                'it, or for lists by user use FilterAvailable(table, by="user_id")'
+            )
+        ids = frame["item_id"].unique().sort()
         if not len(ids):
             raise ConfigError("FilterAllowed: items is empty, so that nothing could be shown")
         object.__setattr__(self, "items", ids)

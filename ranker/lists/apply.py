@@ -14,7 +14,7 @@ from features.history import History
 from ranker.lists.cap import Cap
 from ranker.lists.caps import Caps
 from ranker.lists.chance import user_hashes
-from ranker.lists.choose import choose
+from ranker.lists.choose import choose, top_up
 from ranker.lists.context import ListContext
 from ranker.lists.eligible import BoundFilter, Eligible, Filter
 from ranker.lists.explore import BoundExplore, Explore
@@ -120,6 +120,8 @@ class BoundPolicy:
         if self.explore is None:
             return Lists(item, score)
         propensity = self.explore.explore(item, score, reserved, pool, history, self.caps)
+        # What was tried out may count for fewer caps than what it came for.
+        top_up(item, score, pool, eligible, self.caps, self.fill)
         return Lists(item, score, propensity)
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import TypeVar
 
+from features.decay import Length, length_ticks
 from features.errors import ConfigError
+from features.history import History
+
+_T = TypeVar("_T")
 
 
 def check_name(step: object, argument: str, value: object) -> None:
@@ -36,3 +42,16 @@ def check_whole(step: object, least: int, **numbers: object) -> None:
                 f"{type(step).__name__}: {argument}={value!r}; expected a whole number, {least} or "
                 f"more"
             )
+
+
+def ticks_of(step: object, history: History, argument: str, length: Length | None) -> float:
+    """A length of time in ticks, as :func:`features.decay.length_ticks` has it."""
+    return named(step, argument, lambda: length_ticks(history, length))
+
+
+def named(step: object, argument: str, call: Callable[[], _T]) -> _T:
+    """What a check returns; where it complains, the message names the step and its parameter."""
+    try:
+        return call()
+    except ConfigError as error:
+        raise ConfigError(f"{type(step).__name__}: {argument}: {error}") from None

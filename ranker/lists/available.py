@@ -14,7 +14,7 @@ from features.clock import ClockKind
 from features.columns import check_columns
 from features.errors import ConfigError, SchemaError
 from features.history import History
-from ranker.lists.arguments import check_name
+from ranker.lists.arguments import check_name, named
 from ranker.lists.by_segment import SegmentMasks
 from ranker.lists.context import ListContext
 from ranker.lists.eligible import BoundFilter, EverybodysItems, Filter, Masks
@@ -88,7 +88,8 @@ class FilterAvailable(Filter):
                 f"without a table of them; call fit(..., users=users)"
             )
         else:
-            check_columns(context.users, [by])
+            users = context.users
+            named(self, "by", lambda: check_columns(users, [by]))
             dtype = context.users.schema[by]
         if table.schema[by].is_numeric() != dtype.is_numeric() and table.schema[by] != pl.Null:
             raise SchemaError(
@@ -120,7 +121,8 @@ class FilterAvailable(Filter):
                 f"{self}: {bounds[0]} needs timestamps that are one clock for everybody, and this "
                 f"log's is {clock.kind.value}; leave the times out"
             )
-        now = history.as_of if self.at is None else clock.tick(self.at)
+        at = self.at
+        now = history.as_of if at is None else named(self, "at", lambda: clock.tick(at))
         for name in bounds:
             times = self.table[name]
             if times.dtype == pl.Null:

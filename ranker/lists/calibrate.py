@@ -8,10 +8,10 @@ import numpy as np
 
 from features.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 from features.codes import Codes
-from features.decay import Length, decay_weights, length_ticks
+from features.decay import Length, decay_weights
 from features.history import History
 from features.kernel import kernel
-from ranker.lists.arguments import check_depth, check_name, check_share
+from ranker.lists.arguments import check_depth, check_name, check_share, ticks_of
 from ranker.lists.attribute import attribute
 from ranker.lists.caps import Caps, take
 from ranker.lists.context import ListContext
@@ -62,7 +62,8 @@ class Calibrate(Reorder):
     def bind(self, context: ListContext) -> BoundCalibrate:
         """Number the categories."""
         codes = attribute(context, self, self.column).codes
-        return BoundCalibrate(self, codes, length_ticks(context.history, self.half_life))
+        half_life = ticks_of(self, context.history, "half_life", self.half_life)
+        return BoundCalibrate(self, codes, half_life)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,35 @@ def choose(
     return item, score, reserved
 
 
+def top_up(
+    item: Int32Array,
+    score: Float32Array,
+    pool: Pool,
+    eligible: Eligible,
+    caps: Caps,
+    fill: Int32Array,
+) -> None:
+    """Lengthen lists in place by what fits behind their items: proposals first, then ``fill``.
+
+    Lists of :func:`choose` have nothing to add, unless their items were changed since.
+    """
+    _top_up(
+        pool.indptr,
+        pool.item,
+        pool.score,
+        eligible.mask,
+        eligible.row,
+        eligible.banned_indptr,
+        eligible.banned,
+        caps.indptr,
+        caps.code,
+        caps.limit,
+        fill,
+        item,
+        score,
+    )
+
+
 @kernel
 def _choose(
     indptr: Int64Array,
@@ -100,6 +129,57 @@ def _choose(
             size += 1
         if size == k:
             continue
+        mark_banned(user, banned_indptr, banned, banned_for)
+        for one in fill:
+            if size == k:
+                break
+            if (
+                listed_for[one] != user
+                and is_eligible(user, one, mask, mask_row, banned_for)
+                and fits(one, cap_indptr, cap_code, left)
+            ):
+                take(one, cap_indptr, cap_code, left, 1)
+                out_item[user, size] = one
+                size += 1
+
+
+@kernel
+def _top_up(
+    indptr: Int64Array,
+    item: Int32Array,
+    score: Float32Array,
+    mask: BoolArray,
+    mask_row: Int32Array,
+    banned_indptr: Int64Array,
+    banned: Int32Array,
+    cap_indptr: Int64Array,
+    cap_code: Int32Array,
+    limit: Int64Array,
+    fill: Int32Array,
+    out_item: Int32Array,
+    out_score: Float32Array,
+) -> None:
+    n_items, k = len(cap_indptr) - 1, out_item.shape[1]
+    banned_for, listed_for = np.full(n_items, -1, np.int64), np.full(n_items, -1, np.int64)
+    left = np.empty_like(limit)
+    for user in range(len(indptr) - 1):
+        if out_item[user, k - 1] >= 0:
+            continue
+        left[:] = limit
+        size = 0
+        while out_item[user, size] >= 0:
+            listed_for[out_item[user, size]] = user
+            take(out_item[user, size], cap_indptr, cap_code, left, 1)
+            size += 1
+        for row in range(indptr[user], indptr[user + 1]):
+            one = item[row]
+            if size == k:
+                break
+            if listed_for[one] != user and fits(one, cap_indptr, cap_code, left):
+                take(one, cap_indptr, cap_code, left, 1)
+                listed_for[one] = user
+                out_item[user, size], out_score[user, size] = one, score[row]
+                size += 1
         mark_banned(user, banned_indptr, banned, banned_for)
         for one in fill:
             if size == k:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -74,11 +74,19 @@ def diversity_curve(
     ConfigError
         If there is no such step, or no value.
     """
+    if not isinstance(policy, Policy | Step):
+        raise ConfigError(
+            f"policy={policy!r}; expected a step such as MMR(...), or Policy([step, ...])"
+        )
+    given: object = values
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"values={given!r}; expected several numbers from 0 to 1, as a list")
+    values = list(values)
     steps = [policy] if isinstance(policy, Step) else list(policy.steps)
     places = [place for place, step in enumerate(steps) if isinstance(step, Reorder)]
     if not places:
         raise ConfigError(f"{policy} has no MMR, DPP or Calibrate whose weight could be varied")
-    if not len(values):
+    if not values:
         raise ConfigError("values is empty; expected numbers from 0 to 1")
     varied = steps[places[-1]]
     weight = "strength" if isinstance(varied, Calibrate) else "diversity"

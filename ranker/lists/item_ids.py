@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -40,6 +41,11 @@ def frame_of(
         With every problem of the ids.
     """
     where = f"{argument} of {type(step).__name__}"
+    if isinstance(items, Mapping):
+        raise ConfigError(
+            f"{where} is a {type(items).__name__}, of which only the keys would be read; expected "
+            f"ids, or a frame with {' and '.join(columns[:2])}, one row for each of them"
+        )
     if isinstance(items, pl.LazyFrame):
         items = items.collect()
     if not isinstance(items, pl.DataFrame):

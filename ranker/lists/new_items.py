@@ -9,9 +9,9 @@ import polars as pl
 
 from features.arrays import BoolArray
 from features.clock import ClockKind
-from features.decay import Length, length_ticks
+from features.decay import Length
 from features.errors import ConfigError
-from ranker.lists.arguments import check_name, check_whole
+from ranker.lists.arguments import check_name, check_whole, ticks_of
 from ranker.lists.context import ListContext
 from ranker.lists.floors import Floor
 from ranker.lists.step import Step
@@ -86,7 +86,7 @@ class NewItems(Step):
                 f"{self}: ages need timestamps that are one clock for everybody, and this log's is "
                 f"{history.clock.kind.value}; give max_events instead"
             )
-        youngest = history.as_of - length_ticks(history, self.max_age)
+        youngest = history.as_of - ticks_of(self, history, "max_age", self.max_age)
         if self.column is not None:
             since, is_known = _ticks(context, self, self.column)
             return is_new | (is_known & (since >= youngest) & (since < history.as_of))

@@ -45,13 +45,14 @@ class Quota(Step):
     at_least: Mapping[str | int, int] | int
 
     def __post_init__(self) -> None:
-        check_counts(self, self.of, "at_least", self.at_least)
-        if not isinstance(self.of, pl.Expr) and not isinstance(self.at_least, Mapping):
+        if isinstance(self.of, str) and not isinstance(self.at_least, Mapping):
+            given: object = self.at_least
+            number = given if isinstance(given, int) else 1
             raise ConfigError(
                 f"Quota: of the column {self.of!r}, at_least={self.at_least!r} does not say which "
-                f'value; expected a mapping, such as Quota({self.of!r}, {{"a value": '
-                f"{self.at_least}}})"
+                f'value; expected a mapping, such as Quota({self.of!r}, {{"a value": {number}}})'
             )
+        check_counts(self, self.of, "at_least", self.at_least)
 
     @property
     def n_places(self) -> int:

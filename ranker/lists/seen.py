@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.clock import ClockKind
-from features.decay import Length, length_ticks
+from features.decay import Length
 from features.errors import ConfigError
 from features.history import History
+from ranker.lists.arguments import ticks_of
 from ranker.lists.context import ListContext
 from ranker.lists.eligible import Banned, BoundFilter, Filter
 
@@ -47,7 +48,7 @@ class FilterSeen(Filter):
         if self.within is not None and history.clock.kind is ClockKind.NONE:
             raise ConfigError(f"{self}: the log has no timestamps, so nothing is of late")
         event = None if self.event is None else names.index(self.event)
-        return BoundFilterSeen(length_ticks(history, self.within), event)
+        return BoundFilterSeen(ticks_of(self, history, "within", self.within), event)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import polars as pl
 
 from features.arrays import Float32Array, Float64Array
 from features.clock import ClockKind
-from features.decay import Length, length_ticks
+from features.decay import Length
 from features.errors import ConfigError, SchemaError
-from ranker.lists.arguments import check_whole
+from ranker.lists.arguments import check_whole, ticks_of
 from ranker.lists.context import ListContext
 from ranker.lists.item_ids import frame_of, rows_of
 
@@ -56,7 +56,10 @@ class Thompson:
 
     def __post_init__(self) -> None:
         check_whole(self, 2, n_draws=self.n_draws)
-        prior = np.asarray(self.prior, np.float64)
+        try:
+            prior = np.asarray(self.prior, np.float64)
+        except (TypeError, ValueError):
+            prior = np.empty(0)
         if prior.shape != (2,) or not (np.isfinite(prior).all() and (prior > 0).all()):
             raise ConfigError(f"Thompson: prior={self.prior!r}; expected two numbers above 0")
         by_events = self.success is not None and self.trial is not None
@@ -112,7 +115,7 @@ class Thompson:
             if history.clock.kind is ClockKind.NONE:
                 raise ConfigError("Thompson: within= needs timestamps, and the log has none")
             age = np.repeat(history.now, history.lengths) - history.time
-            is_recent = age <= length_ticks(history, self.within)
+            is_recent = age <= ticks_of(self, history, "within", self.within)
         counts = [
             np.bincount(
                 history.item[is_recent & (history.event == names.index(str(name)))],

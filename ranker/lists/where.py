@@ -45,9 +45,11 @@ class FilterWhere(Filter):
     condition: pl.Expr
 
     def __post_init__(self) -> None:
-        if not isinstance(self.condition, pl.Expr):
+        given: object = self.condition
+        if not isinstance(given, pl.Expr):
+            shown = " is" if isinstance(given, pl.Series) else f"={given!r} is"
             raise ConfigError(
-                f"FilterWhere: {self.condition!r} is a {type(self.condition).__name__}; expected a "
+                f"FilterWhere: condition{shown} a {type(given).__name__}; expected a "
                 f'Polars expression, such as pl.col("price") < 10'
             )
         root_names(self, self.condition)
@@ -109,7 +111,11 @@ class FilterWhere(Filter):
                 if context.users is None
                 else (f"of users, with {_USER} in front, {listing(context.users)}")
             )
-            raise ConfigError(f"{self}: no column {', '.join(map(repr, unknown))}; {known}; {also}")
+            meant = [f"{_USER}{name}" for name in unknown if name in users]
+            hint = f"; perhaps {', '.join(map(repr, meant))}" if meant else ""
+            raise ConfigError(
+                f"{self}: no column {', '.join(map(repr, unknown))}{hint}; {known}; {also}"
+            )
         return found
 
 

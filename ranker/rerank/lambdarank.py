@@ -14,7 +14,7 @@ import numpy as np
 
 from features.arrays import Float32Array, Float64Array, Int64Array
 from features.errors import ConfigError, ModelFormatError
-from ranker.arguments import check_count
+from ranker.arguments import check_count, is_number
 from ranker.parallel import n_cores
 from ranker.progress import progress_bar
 from ranker.rerank.ensemble import merge_forests
@@ -94,9 +94,16 @@ class LambdaRank:
         if self.vary not in ("seeds", "windows"):
             raise ConfigError(f"vary={self.vary!r} is not known; expected 'seeds' or 'windows'")
         check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k)
+        if not is_number(self.learning_rate) or not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate={self.learning_rate!r}; expected a number above 0")
+        check_count(n_leaves=self.n_leaves)
+        if self.n_leaves < 2:
+            raise ConfigError(f"n_leaves={self.n_leaves!r}; expected a whole number, 2 or more")
         gain = self.label_gain
         if gain is not None and (
-            len(gain) < 2
+            not hasattr(gain, "__len__")
+            or not all(map(is_number, gain))
+            or len(gain) < 2
             or not np.isfinite(gain).all()
             or gain[0] != 0
             or (np.diff(gain) < 0).any()

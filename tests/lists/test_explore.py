@@ -182,3 +182,26 @@ def test_rates_count_the_events_of_a_window():
     assert means() == pytest.approx([101 / 203, 1 / 303, 2 / 3], abs=0.01)
     # Of the last 100 of the clock's units only: item 1 has none left.
     assert means(within=100) == pytest.approx([101 / 202, 1 / 2, 2 / 3], abs=0.01)
+
+
+def test_a_list_is_filled_up_where_what_is_tried_leaves_more_room_in_the_caps():
+    tags = [["y"], ["x", "z"], ["z"], [], ["x"]]
+    brand = [None, "c", None, "c", None]
+    case = Case(
+        seen=[[]] * 50,
+        proposed=[[1, 2, 3, 4]] * 50,
+        scores=np.tile([4.0, 3.0, 2.0, 1.0], 50),
+        items=catalogue(5, brand=brand, tags=tags),
+    )
+    rules = [Cap("brand", 1), Cap("tags", 1)]
+    plain = case.items_of(Policy(rules), 4)
+    assert plain == [[1, 0]] * 50
+    tried = case.lists(Policy([*rules, Explore(2, by=Epsilon(1.0))]), 4)
+    lists = {tuple(i for i in row if i >= 0) for row in tried.item.tolist()}
+    assert {len(items) for items in lists} == {2, 4}
+    for items in lists:
+        for more in set(range(5)) - set(items):
+            brands = [brand[i] for i in (*items, more) if brand[i] is not None]
+            tagged = [tag for i in (*items, more) for tag in tags[i]]
+            assert len(set(brands)) < len(brands) or len(set(tagged)) < len(tagged)
+    assert (tried.propensity[:, 2:] == 1).all()
