@@ -92,10 +92,10 @@ def _last_item(folder: Path, _seed: int, *, column: str = "split") -> Case:
 def _random_quarter(folder: Path, seed: int) -> Case:
     """A random quarter of each user's ratings, without regard to time."""
     log = pl.read_parquet(folder / "interactions.parquet", columns=KEYS[:2]).sort(KEYS[:2])
-    draw = pl.Series(np.random.default_rng(seed).random(log.height))
-    place = log.select(
-        share=(draw.rank("ordinal").over("user_id") - 0.5) / pl.len().over("user_id")
-    )["share"]
+    draw = pl.Series("draw", np.random.default_rng(seed).random(log.height))
+    place = log.with_columns(draw).select(
+        (pl.col("draw").rank("ordinal").over("user_id") - 0.5) / pl.len().over("user_id")
+    )["draw"]
     return Case([Split(log.filter(place > 0.25), log.filter(place <= 0.25))], False, _items(folder))
 
 
