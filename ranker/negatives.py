@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +41,9 @@ class Negatives:
     at_most: int = 100
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not 0 <= self.share <= 1:
-            raise ConfigError(f"Negatives: share={self.share!r}; expected a number from 0 to 1")
+        share: Any = self.share
+        if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= float(share) <= 1:
+            raise ConfigError(f"Negatives: share={share!r}; expected a number from 0 to 1")
         for name in ("per_positive", "at_most"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 OBJECTIVES = ("lambdarank", "rank_xendcg", "binary")
 
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "learning_rate": (lambda x: 0 < x < np.inf, "a number above 0"),
+    "l2": (lambda x: 0 <= x < np.inf, "a number, 0 or more"),
+    "feature_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
+    "bagging_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
+    "n_leaves": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
+    "min_rows_in_leaf": (lambda x: x >= 0 and x % 1 == 0, "a whole number, 0 or more"),
+    "max_bin": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
+}
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
@@ -93,10 +103,16 @@ class LambdaRank:
             )
         if self.vary not in ("seeds", "windows"):
             raise ConfigError(f"vary={self.vary!r} is not known; expected 'seeds' or 'windows'")
-        check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k)
-        gain = self.label_gain
+        check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k, patience=self.patience)
+        for name, (is_right, expected) in _EXPECTED.items():
+            value = getattr(self, name)
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
+            if not is_number or not is_right(value):
+                raise ConfigError(f"{name}={value!r}; expected {expected}")
+        gain: Any = self.label_gain
         if gain is not None and (
-            len(gain) < 2
+            not isinstance(gain, Sequence)
+            or len(gain) < 2
             or not np.isfinite(gain).all()
             or gain[0] != 0
             or (np.diff(gain) < 0).any()
@@ -151,6 +167,13 @@ class LambdaRank:
                 f"label_gain has {len(self.gains)} values, for grades up to "
                 f"{len(self.gains) - 1}, and a label has grade {highest}; give one for each grade"
             )
+        if validation is not None:
+            of_grade = validation.relevant.sum(axis=(0, 2))
+            if not any(n and gain > 0 for n, gain in zip(of_grade, self.gains[1:], strict=False)):
+                raise ConfigError(
+                    f"label_gain={self.label_gain!r} makes all labels of the freshest window worth "
+                    f"nothing; give a grade that it has a gain, or longer label windows"
+                )
         if longest > _MAX_GROUP_ROWS:
             raise ConfigError(
                 f"a user has {longest} candidates, LightGBM takes at most {_MAX_GROUP_ROWS} rows "
