@@ -12,6 +12,7 @@ from features.arrays import BoolArray
 from features.clock import WEEK, ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
+from ranker.arguments import check_count
 from ranker.grades import label_pairs
 
 # An open window length is the time that this share of the latest events took: adapted to how
@@ -88,6 +89,10 @@ class LabelWindows:
     n_windows: int | None = None
     gap: str | int | None = None
 
+    def __post_init__(self) -> None:
+        if self.n_windows is not None:
+            check_count(n_windows=self.n_windows)
+
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
     ) -> list[Fold]:
@@ -158,6 +163,9 @@ class LastInteractions:
     n: int = 1
     n_windows: int = 2
 
+    def __post_init__(self) -> None:
+        check_count(n=self.n, n_windows=self.n_windows)
+
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
     ) -> list[Fold]:
@@ -207,6 +215,9 @@ class RandomHoldout:
 
     fraction: float = 0.2
     n_folds: int = 2
+
+    def __post_init__(self) -> None:
+        check_count(n_folds=self.n_folds)
 
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int

@@ -38,7 +38,7 @@ def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFr
     """
     problems = [
         f"{column}: the column is missing"
-        for column in ("timestamp", POSITION)
+        for column in ("user_id", "item_id", "timestamp", POSITION)
         if column not in impressions.columns
     ]
     if POSITION in impressions.columns:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from features.clock import Clock, ClockKind
 from features.encode import encode
@@ -265,9 +266,21 @@ def fingerprint(state: State, snapshot: Snapshot) -> str:
         digest.update("\n".join(map(str, ids)).encode())
     for array in (history.indptr, history.item, history.time, history.weight, history.event):
         digest.update(array.tobytes())
+    for table in (snapshot.items, snapshot.users):
+        if table is not None:
+            digest.update(_canonical_text(table))
     for generator in snapshot.generators.values():
         for array in generator.arrays().values():
             digest.update(array.tobytes())
     if state.model is not None:
         digest.update(state.model.text.encode())
     return digest.hexdigest()
+
+
+def _canonical_text(table: pl.DataFrame) -> bytes:
+    """A table as text, whatever the order of its columns, its chunks or its categories' codes."""
+    table = table.select(sorted(table.columns))
+    schema = ", ".join(f"{name}: {dtype}" for name, dtype in table.schema.items())
+    # Of a column of bytes Polars 2.1 writes no JSON, and panics.
+    text = table.with_columns(cs.binary().bin.encode("hex")).write_ndjson()
+    return f"{schema}\n{text}".encode()

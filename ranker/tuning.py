@@ -111,21 +111,17 @@ def tune_reranker(
     )
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for trial in journal.trials:
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=trial["settings"], distributions=_space(optuna), value=trial["ndcg"]
-            )
-        )
+        _remember(optuna, study, trial["settings"], trial["ndcg"])
     begun = time.monotonic()
     with progress_bar(n_trials or 0, "tune", "trial") as bar:
         while n_trials is None or len(journal.trials) < n_trials:
             if time.monotonic() - begun >= seconds and journal.trials:
                 break
-            if not journal.trials:
-                study.enqueue_trial(_settings_of(start))
-            asked = study.ask(_space(optuna))
+            # The given settings are the first trial, be they outside of what is searched or not.
+            asked = study.ask(_space(optuna)) if journal.trials else None
+            tried = _settings_of(start) if asked is None else asked.params
             trial_begun = time.monotonic()
-            candidate = dataclasses.replace(start, **asked.params)
+            candidate = dataclasses.replace(start, **tried)
             model = candidate.fit(
                 train,
                 names,
@@ -135,9 +131,13 @@ def tune_reranker(
             )
             scores = model.predict(validation.features, n_threads=n_threads)
             values = graded_ndcg(validation, scores, k=start.k, gains=start.gains)
-            study.tell(asked, float(values.mean()))
+            values = values[~np.isnan(values)]  # of the same users in each trial
+            if asked is None:
+                _remember(optuna, study, tried, float(values.mean()))
+            else:
+                study.tell(asked, float(values.mean()))
             journal.add(
-                settings=asked.params,
+                settings=tried,
                 ndcg=float(values.mean()),
                 n_trees=model.n_trees,
                 seconds=round(time.monotonic() - trial_begun, 2),
@@ -223,6 +223,16 @@ def _space(optuna: Any) -> dict[str, Any]:
         "bagging_fraction": number(0.4, 1.0),
         "l2": number(0.1, 100.0, log=True),
     }
+
+
+def _remember(optuna: Any, study: Any, settings: dict[str, Any], ndcg: float) -> None:
+    """Tell the sampler of a trial, unless its settings are none that it could have drawn."""
+    space = _space(optuna)
+    low = {name: getattr(one, "low", None) for name, one in space.items()}
+    for name, value in settings.items():
+        if low[name] is not None and not low[name] <= value <= space[name].high:
+            return
+    study.add_trial(optuna.trial.create_trial(params=settings, distributions=space, value=ndcg))
 
 
 def _settings_of(start: LambdaRank) -> dict[str, Any]:

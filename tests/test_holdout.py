@@ -315,7 +315,7 @@ def test_another_seed_hides_other_pairs():
     assert not one.equals(other)
 
 
-@pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.0, 2), (-0.1, 2), (0.2, 0)])
+@pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.0, 2), (-0.1, 2)])
 def test_random_folds_that_would_overlap(fraction, n_folds):
     with pytest.raises(ConfigError, match=rf"fraction={fraction} times n_folds={n_folds} must be"):
         folds_of(RandomHoldout(fraction, n_folds), make_log("none"))
@@ -333,3 +333,19 @@ def test_random_folds_that_would_overlap(fraction, n_folds):
 )
 def test_the_default_follows_from_the_timestamps(clock, kind):
     assert type(default_holdout(LogFacts.of(check_interactions(make_log(clock))))) is kind
+
+
+@pytest.mark.parametrize(
+    ("holdout", "settings", "message"),
+    [
+        (LabelWindows, {"n_windows": 0}, "n_windows=0; expected a whole number"),
+        (LabelWindows, {"n_windows": 2.5}, "n_windows=2.5"),
+        (LastInteractions, {"n": 0}, "n=0"),
+        (LastInteractions, {"n_windows": -1}, "n_windows=-1"),
+        (RandomHoldout, {"n_folds": 0}, "n_folds=0"),
+        (RandomHoldout, {"fraction": 0.1, "n_folds": 2.5}, "n_folds=2.5"),
+    ],
+)
+def test_numbers_of_folds_that_cannot_be(holdout, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        holdout(**settings)

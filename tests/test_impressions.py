@@ -30,6 +30,7 @@ SHOWN = LOG.select("user_id", "item_id", "timestamp").with_columns(
     [
         (SHOWN.drop("position"), "position: the column is missing"),
         (SHOWN.drop("timestamp"), "timestamp: the column is missing"),
+        (SHOWN.drop("user_id"), "user_id: the column is missing"),
         (SHOWN.with_columns(pl.col("position") - 1), r"position: 100 values .*\(such as \[0\]\)"),
         (SHOWN.with_columns(position=pl.lit(None, pl.Int64)), "position: 500 values are null"),
         (SHOWN.with_columns(pl.col("position") / 2), "position: dtype Float64; expected whole"),

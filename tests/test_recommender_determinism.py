@@ -104,6 +104,21 @@ def test_another_seed_is_another_recommender(fitted):
     assert everything().fingerprint == fitted.fingerprint
 
 
+def test_other_attributes_are_another_recommender():
+    # Rules read them as they are now: an export must not go on under other prices.
+    log, users = LOG.head(300), user_table()
+    items = item_table().with_columns(price=pl.lit(1.0), raw=pl.lit(b"\xff"))
+    model = small().fit(log, items=items, users=users)
+    found = {model.fingerprint}
+    event = log.tail(1)
+    found.add(model.refresh(event, items=items, users=users).fingerprint)
+    dearer = items.with_columns(pl.col("price") + 1)
+    for _ in range(2):  # each adds an event, hence from the same log
+        again = small().fit(log, items=items, users=users).refresh(event, items=dearer, users=users)
+        found.add(again.fingerprint)
+    assert len(found) == 3
+
+
 @pytest.mark.parametrize(
     "dtype", [pl.Int8, pl.Int32, pl.UInt64, pl.Categorical, "enum", pl.String], ids=str
 )

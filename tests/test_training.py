@@ -232,6 +232,7 @@ def test_thinning_keeps_all_positives_and_the_promised_number_of_others(
     [
         ({"share": 1.5}, r"share=1.5; expected a number from 0 to 1"),
         ({"share": True}, r"share=True"),
+        ({"share": "a third"}, r"share='a third'"),
         ({"share": float("nan")}, r"share=nan"),
         ({"per_positive": -1}, r"per_positive=-1; expected a whole number, from 0"),
         ({"at_most": 2.5}, r"at_most=2.5"),

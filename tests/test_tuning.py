@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from ranker import ConfigError, LambdaRank, MissingExtraError
@@ -12,7 +13,7 @@ from ranker.rerank.quality import graded_ndcg
 from ranker.tuning import tune_reranker
 from tests.logs import make_log
 from tests.recommenders import small
-from tests.rerank.tables import signal_table
+from tests.rerank.tables import signal_table, table_of
 
 NAMES = ("taste", "noise a", "noise b", "noise c")
 TRAIN, VALIDATION = [signal_table(60, 1), signal_table(60, 2)], signal_table(80, 3)
@@ -135,3 +136,24 @@ def test_a_recommender_tunes_and_fits(tmp_path):
     nothing = log.with_columns(timestamp=log["timestamp"].max())
     with pytest.raises(ConfigError, match="there are no labels to tune by"):
         small().tune(nothing, tmp_path / "others.jsonl")
+
+
+def test_grades_that_are_worth_nothing_are_not_judged(tmp_path):
+    grade = [[2, 0, 0, 0], [1, 0, 0, 0]] * 20  # the second user's label has no gain
+    table = table_of(grade, features=np.random.default_rng(0).random((160, 4), np.float32))
+    settings = {"path": tmp_path / "t.jsonl", "seconds": 60, "n_trials": 1}
+    start = LambdaRank(n_trees=2, label_gain=(0.0, 0.0, 1.0))
+    tuning = tune_reranker(start, [table], table, NAMES, random_state=0, n_threads=1, **settings)
+    assert 0 < tuning.trials["ndcg"][0] <= 1
+    worthless = LambdaRank(n_trees=2, label_gain=(0.0, 0.0, 0.0, 1.0))
+    with pytest.raises(ConfigError, match="all labels of the freshest window worth nothing"):
+        worthless.fit(table, NAMES, validation=table)
+
+
+def test_settings_outside_of_what_is_searched_can_go_on(tmp_path):
+    start = LambdaRank(n_trees=8, n_leaves=4, l2=0.0, learning_rate=0.5)
+    first = tune(tmp_path / "t.jsonl", n_trials=1, start=start)
+    tuning = tune(tmp_path / "t.jsonl", n_trials=3, start=start)
+    assert tuning.trials.height == 3
+    assert tuning.trials["l2"][0] == 0.0
+    assert tuning.trials["ndcg"][0] == first.trials["ndcg"][0]

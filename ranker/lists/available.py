@@ -96,6 +96,10 @@ class FilterAvailable(Filter):
                 "table of FilterAvailable",
                 [f"{by} is {table.schema[by]}, and {dtype} of users; cast it to that"],
             )
+        if dtype.is_numeric() and dtype.is_float() != table.schema[by].is_float():
+            # They meet as text, and the text of 1 is not that of 1.0.
+            dtype = pl.Float64()
+            table = table.cast({by: dtype})
         n_items = context.history.n_items
         for_all = _mask(table.filter(pl.col(by).is_null())["item"].to_numpy(), n_items)
         groups = {

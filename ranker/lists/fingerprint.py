@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import polars as pl
@@ -23,7 +24,7 @@ def fingerprint(steps: tuple[Any, ...]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _describe(value: Any) -> Any:
+def _describe(value: Any) -> Any:  # noqa: PLR0911  # a return for each kind
     if isinstance(value, pl.Expr | pl.Series | pl.DataFrame):
         return _of_polars(value)
     if dataclasses.is_dataclass(value):
@@ -35,6 +36,8 @@ def _describe(value: Any) -> Any:
         return [_describe(one) for one in value]
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, Real):  # numpy's are no int and float, but as good as these
+        return int(value) if isinstance(value, Integral) else float(value)
     if isinstance(value, dt.date):
         return {"instant": value.isoformat()}
     raise ConfigError(f"{value!r} is a {type(value).__name__}, which a policy cannot hold")

@@ -207,6 +207,13 @@ def open_gate(
     """
     gains = default_gains() if gains is None else gains
     per_user = {name: graded_ndcg(table, x, k=k, gains=gains) for name, x in scores.items()}
+    # Users whose relevant items are of grades that are worth nothing have no NDCG.
+    is_judged = ~np.isnan(per_user[TWO_STAGE])
+    if not is_judged.all():
+        rows = np.repeat(is_judged, np.diff(table.indptr))
+        table = table.groups(is_judged)
+        scores = {name: values[rows] for name, values in scores.items()}
+        per_user = {name: values[is_judged] for name, values in per_user.items()}
     is_cold = table.is_cold
     cold = {name: values[is_cold] for name, values in per_user.items()}
     n_cold = int(is_cold.sum())
@@ -261,15 +268,13 @@ def _parts(
         if is_in.any():
             yield f"history {name}", {system: x[is_in] for system, x in per_user.items()}
     for temperature, name in enumerate(TEMPERATURES):
-        is_in = table.relevant[:, :, temperature].sum(axis=1) > 0
+        of_items = {
+            system: graded_ndcg(table, x, k=k, gains=gains, temperature=temperature)
+            for system, x in scores.items()
+        }
+        is_in = ~np.isnan(of_items[TWO_STAGE])
         if is_in.any():
-            yield (
-                f"{name} items",
-                {
-                    system: graded_ndcg(table, x, k=k, gains=gains, temperature=temperature)[is_in]
-                    for system, x in scores.items()
-                },
-            )
+            yield f"{name} items", {system: values[is_in] for system, values in of_items.items()}
 
 
 def _segment(per_user: Mapping[str, Float64Array], random_state: int) -> Segment:

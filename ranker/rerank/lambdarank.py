@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 OBJECTIVES = ("lambdarank", "rank_xendcg", "binary")
 
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "learning_rate": (lambda x: 0 < x < np.inf, "a number above 0"),
+    "l2": (lambda x: 0 <= x < np.inf, "a number, 0 or more"),
+    "feature_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
+    "bagging_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
+    "n_leaves": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
+    "min_rows_in_leaf": (lambda x: x >= 0 and x % 1 == 0, "a whole number, 0 or more"),
+    "max_bin": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
+}
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
@@ -93,15 +102,14 @@ class LambdaRank:
             )
         if self.vary not in ("seeds", "windows"):
             raise ConfigError(f"vary={self.vary!r} is not known; expected 'seeds' or 'windows'")
-        check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k)
-        if not is_number(self.learning_rate) or not self.learning_rate > 0:
-            raise ConfigError(f"learning_rate={self.learning_rate!r}; expected a number above 0")
-        check_count(n_leaves=self.n_leaves)
-        if self.n_leaves < 2:
-            raise ConfigError(f"n_leaves={self.n_leaves!r}; expected a whole number, 2 or more")
-        gain = self.label_gain
+        check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k, patience=self.patience)
+        for name, (is_right, expected) in _EXPECTED.items():
+            value = getattr(self, name)
+            if not is_number(value) or not is_right(value):
+                raise ConfigError(f"{name}={value!r}; expected {expected}")
+        gain: Any = self.label_gain
         if gain is not None and (
-            not hasattr(gain, "__len__")
+            not isinstance(gain, Sequence)
             or not all(map(is_number, gain))
             or len(gain) < 2
             or not np.isfinite(gain).all()
@@ -158,6 +166,13 @@ class LambdaRank:
                 f"label_gain has {len(self.gains)} values, for grades up to "
                 f"{len(self.gains) - 1}, and a label has grade {highest}; give one for each grade"
             )
+        if validation is not None:
+            of_grade = validation.relevant.sum(axis=(0, 2))
+            if not any(n and gain > 0 for n, gain in zip(of_grade, self.gains[1:], strict=False)):
+                raise ConfigError(
+                    f"label_gain={self.label_gain!r} makes all labels of the freshest window worth "
+                    f"nothing; give a grade that it has a gain, or longer label windows"
+                )
         if longest > _MAX_GROUP_ROWS:
             raise ConfigError(
                 f"a user has {longest} candidates, LightGBM takes at most {_MAX_GROUP_ROWS} rows "

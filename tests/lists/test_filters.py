@@ -136,6 +136,19 @@ def test_available_where_the_user_is():
     assert set(found.filter(pl.col("user_id") != "u001")["item_id"]) == {"i003"}
 
 
+def test_the_same_number_is_the_same_place_whatever_its_dtype():
+    # A column of whole numbers with a gap comes as floats out of pandas.
+    users = user_table().with_columns((pl.col("age") % 3).alias("shop"))
+    in_floats = users.with_columns(pl.col("shop").cast(pl.Float64))
+    table = pl.DataFrame({"item_id": [f"i{n:03}" for n in range(9)], "shop": [0, 1, 2] * 3})
+    for of_users, of_items in ((users, pl.Float32), (in_floats, pl.Int32), (in_floats, pl.Float64)):
+        fitted = small().fit(LOG, items=item_table(), users=of_users)
+        step = FilterAvailable(table.cast({"shop": of_items}), by="shop")
+        found = served(fitted, step).join(users, on="user_id")
+        assert found.height == 3 * found["user_id"].n_unique() > 0
+        assert (found["item_id"].str.slice(1).cast(pl.Int64) % 3 == found["shop"]).all()
+
+
 def test_conditions_on_items_and_users(fitted):
     brand = dict(item_table().select("item_id", "brand").iter_rows())
     on_items = served(fitted, FilterWhere(pl.col("brand") == "brand 1"))

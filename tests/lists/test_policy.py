@@ -221,6 +221,8 @@ def test_fingerprints_tell_policies_apart_and_know_them_again():
     there, back = [Cap("brand", 2), MMR("als")], [MMR("als"), Cap("brand", 2)]
     assert Policy(there).fingerprint != Policy(back).fingerprint
     assert FilterDenied([2, 1, 1]).items.equals(FilterDenied([1, 2]).items)
+    by_numpy = Policy([Cap("brand", np.int64(2)), MMR("als", diversity=np.float32(0.5))])
+    assert by_numpy.fingerprint == Policy([Cap("brand", 2), MMR("als", diversity=0.5)]).fingerprint
 
 
 def test_fingerprints_are_the_same_in_another_process():

@@ -104,6 +104,16 @@ def test_what_cannot_be_is_told():
         ({"label_gain": (0, 3, 2)}, r"not falling"),
         ({"label_gain": (0, float("nan"))}, r"label_gain"),
         ({"label_gain": (0,)}, r"label_gain"),
+        ({"label_gain": 3}, r"label_gain=3; expected what each grade is worth"),
+        ({"patience": 0}, r"patience=0; expected a whole number, 1 or more"),
+        ({"learning_rate": "x"}, r"learning_rate='x'; expected a number above 0"),
+        ({"learning_rate": -0.1}, r"learning_rate=-0.1"),
+        ({"l2": float("nan")}, r"l2=nan; expected a number, 0 or more"),
+        ({"feature_fraction": 0}, r"feature_fraction=0; expected a number above 0 and up to 1"),
+        ({"bagging_fraction": 1.5}, r"bagging_fraction=1.5"),
+        ({"n_leaves": 1}, r"n_leaves=1; expected a whole number, 2 or more"),
+        ({"max_bin": 2.5}, r"max_bin=2.5"),
+        ({"min_rows_in_leaf": -1}, r"min_rows_in_leaf=-1"),
     ):
         with pytest.raises(ConfigError, match=message):
             LambdaRank(**settings)

@@ -194,3 +194,19 @@ def test_a_segment_that_loses_for_certain_is_named_if_it_has_enough_users():
     assert gate_of(40).losses == ["history 1-2", "cold items"]
     assert "; worse in history 1-2, cold items" in str(gate_of(40))
     assert gate_of(5).losses == ["cold items"], "five users are too few to tell"
+
+
+def test_users_whose_labels_are_worth_nothing_are_left_out():
+    table = table_of(
+        [[1, 0, 0], [0, 2, 0], [1, 0, 2]], temperature=[[2, 0, 0], [0, 1, 0], [2, 0, 1]]
+    )
+    down = np.tile([3.0, 2.0, 1.0], 3).astype(np.float32)
+    scores = {TWO_STAGE: down, "popular": -down}
+    gate = open_gate(
+        table, scores, fill="popular", k=2, gains=(0.0, 0.0, 1.0), blend=True, random_state=0
+    )
+    assert gate.n_users == 2
+    assert gate.ndcg[TWO_STAGE] == pytest.approx(np.mean([SECOND, 0.0]))
+    assert gate.ndcg["popular"] == pytest.approx(np.mean([SECOND, 1.0]))
+    assert gate.segments["warm items"].n_users == 2
+    assert "hot items" not in gate.segments
