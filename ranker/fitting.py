@@ -91,6 +91,7 @@ class Settings:
             gate=self.gate,
             grades=self.grades,
             cold_share=self.cold_share,
+            random_state=self.random_state,
         )
 
     def choose_holdout(self, facts: LogFacts) -> Holdout:

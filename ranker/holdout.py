@@ -37,16 +37,16 @@ class Fold:
     labels : DataFrame
         ``user_id``, ``item_id``, distinct; with ``grade`` where the log has one.
     as_of : int or None
-        The tick that separates them, on a clock that compares users.
-    until : int or None
-        The tick before which the labels end; None if that is the end of the log.
+        The tick before which everything is known, on a clock that compares users.
+    span : (int, int) or None
+        The ticks from which on and before which the labels lie, where they are a window of time.
     """
 
     log: pl.DataFrame
     is_known: BoolArray
     labels: pl.DataFrame
     as_of: int | None
-    until: int | None = None
+    span: tuple[int, int] | None = None
 
     @property
     def history(self) -> pl.DataFrame:
@@ -116,7 +116,8 @@ class LabelWindows:
             labels = label_pairs(interactions.filter((times >= start) & (times < start + length)))
             is_known = (times < start - gap).to_numpy()
             if labels.height and is_known.any():
-                folds.append(Fold(interactions, is_known, labels, start - gap, start + length))
+                span = (start, start + length)
+                folds.append(Fold(interactions, is_known, labels, start - gap, span))
                 n_users += labels["user_id"].n_unique()
         return folds
 

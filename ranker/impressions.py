@@ -66,18 +66,10 @@ def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFr
     return shown.with_columns(impressions[POSITION].cast(pl.Int16))
 
 
-def shown_between(
-    impressions: pl.DataFrame, clock: Clock, start: int, stop: int | None
-) -> pl.DataFrame:
-    """The impressions at ``[start, stop)`` in ticks: user_id, item_id, position, the best of each.
-
-    ``stop`` None: all from ``start`` on.
-    """
+def shown_between(impressions: pl.DataFrame, clock: Clock, start: int, stop: int) -> pl.DataFrame:
+    """The impressions at ``[start, stop)`` in ticks: user_id, item_id, position, the best of each."""
     ticks = clock.ticks(impressions["timestamp"])
-    is_in = ticks >= start
-    if stop is not None:
-        is_in &= ticks < stop
-    shown = impressions.filter(pl.Series(is_in))
+    shown = impressions.filter(pl.Series((ticks >= start) & (ticks < stop)))
     return shown.group_by("user_id", "item_id").agg(pl.col(POSITION).min())
 
 

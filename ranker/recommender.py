@@ -451,6 +451,8 @@ class TwoStageRecommender:
         check_same_ids(test=pairs, interactions=log)
         exclude = self._excludes_seen(exclude_seen)
         named = dict(policy) if isinstance(policy, Mapping) else _by_last_step(policy)
+        if NO_POLICY in named:
+            raise ConfigError(f"policy: {NO_POLICY!r} is what the first row is called; rename it")
         asked = [Asked(), *(Asked(policy=self._bind(one, k)) for one in named.values())]
         users = pairs["user_id"].unique().sort()
         lists = self._lists(users, None, k, exclude, asked)

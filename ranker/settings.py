@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from features.errors import ConfigError
@@ -99,6 +99,7 @@ def check_settings(
     gate: Any,
     grades: Any,
     cold_share: Any,
+    random_state: Any,
 ) -> None:
     """Make sure that the other settings are of their kinds.
 
@@ -117,6 +118,9 @@ def check_settings(
         or not 0 <= float(cold_share) <= 1
     ):
         raise ConfigError(f"cold_share={cold_share!r}; expected a number from 0 to 1")
+    is_whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
+    if not is_whole or random_state < 0:
+        raise ConfigError(f"random_state={random_state!r}; expected a whole number, 0 or more")
     check_flag(repeats=repeats)
     check_count(max_groups=max_groups, chunk_size=chunk_size)
     if n_windows is not None:

@@ -269,9 +269,9 @@ def _with_cold(labelled: Labelled) -> LabelledTable:
 
 
 def _shown(impressions: pl.DataFrame, fold: Fold, snapshot: Snapshot) -> pl.DataFrame:
-    if fold.as_of is None:
+    if fold.span is None:
         raise ConfigError(
             "impressions need labels from windows of time; leave them out, or give timestamps "
             "that compare users and holdout=LabelWindows(...)"
         )
-    return shown_between(impressions, snapshot.history.clock, fold.as_of, fold.until)
+    return shown_between(impressions, snapshot.history.clock, *fold.span)

@@ -11,7 +11,7 @@ import pytest
 from features.errors import ConfigError, SchemaError
 from features.history import LogFacts
 from features.schema import check_interactions
-from ranker import LambdaRank
+from ranker import LabelWindows, LambdaRank
 from ranker.candidates.base import Retrieved
 from ranker.candidates.merge import merge
 from ranker.impressions import check_impressions, position_of, shown_between
@@ -62,7 +62,28 @@ def test_those_of_a_window_the_best_place_of_each_pair():
     )
     clock = LogFacts.of(shown.with_columns(timestamp=pl.col("timestamp") * 7)).clock
     assert shown_between(shown, clock, 10, 20).rows() == [(1, 5, 3)]
-    assert set(shown_between(shown, clock, 10, None).rows()) == {(1, 5, 3), (1, 6, 2)}
+    assert set(shown_between(shown, clock, 10, 99).rows()) == {(1, 5, 3), (1, 6, 2)}
+
+
+def test_what_is_shown_in_the_gap_before_the_labels_counts_for_nothing():
+    holdout = LabelWindows("20d", n_windows=2, gap="5d")
+    folds = holdout.folds(check_interactions(LOG), LogFacts.of(LOG), random_state=0)
+    day = timedelta(days=1) // timedelta(microseconds=1)
+    assert [fold.span[0] - fold.as_of for fold in folds] == [5 * day, 5 * day]
+    labels = pl.concat(
+        LOG.filter(pl.col("timestamp").dt.epoch("us").is_between(*fold.span, closed="left"))
+        for fold in folds
+    )
+    shown = labels.select("user_id", "item_id", "timestamp")
+    shown = shown.with_columns(position=pl.int_range(pl.len()) % 5 + 1)
+    first = shown.with_columns(position=1)
+    in_the_gap = first.with_columns(
+        pl.lit(folds[1].span[0] - 1).cast(pl.Datetime("us")).alias("timestamp")
+    )
+    one = small(holdout=holdout).fit(LOG, impressions=shown)
+    other = small(holdout=holdout).fit(LOG, impressions=pl.concat([shown, in_the_gap]))
+    assert one.fingerprint == other.fingerprint
+    assert one.fingerprint != small(holdout=holdout).fit(LOG, impressions=first).fingerprint
 
 
 def test_candidates_that_were_not_shown_have_position_0():

@@ -163,6 +163,8 @@ def test_names_that_mean_something_else(name):
         ({"repeats": "no"}, "repeats='no'; expected True or False"),
         ({"n_windows": 0}, "n_windows=0; expected a whole number"),
         ({"max_groups": 1.5}, "max_groups=1.5; expected a whole number"),
+        ({"random_state": -1}, "random_state=-1; expected a whole number, 0 or more"),
+        ({"random_state": "x"}, "random_state='x'; expected a whole number, 0 or more"),
         ({"chunk_size": 0}, "chunk_size=0; expected a whole number"),
     ],
 )
