@@ -76,7 +76,7 @@ def test_what_is_shown_in_the_gap_before_the_labels_counts_for_nothing():
     )
     shown = labels.select("user_id", "item_id", "timestamp")
     shown = shown.with_columns(position=pl.int_range(pl.len()) % 5 + 1)
-    first = shown.with_columns(position=1)
+    first = shown.with_columns(position=pl.lit(1, pl.Int64))
     in_the_gap = first.with_columns(
         pl.lit(folds[1].span[0] - 1).cast(pl.Datetime("us")).alias("timestamp")
     )
