@@ -67,7 +67,7 @@ def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFr
 
 
 def shown_between(impressions: pl.DataFrame, clock: Clock, start: int, stop: int) -> pl.DataFrame:
-    """The impressions at ``[start, stop)`` in ticks: user_id, item_id, the best position of each."""
+    """The impressions in ``[start, stop)`` ticks: user_id, item_id, the best position of each."""
     ticks = clock.ticks(impressions["timestamp"])
     shown = impressions.filter(pl.Series((ticks >= start) & (ticks < stop)))
     return shown.group_by("user_id", "item_id").agg(pl.col(POSITION).min())
