@@ -59,5 +59,5 @@ def test_a_loaded_model_can_tell_too(tmp_path):
 def test_what_cannot_be_compared():
     with pytest.raises(ConfigError, match="no label windows to compare"):
         small().fit(LOG.head(1)).drift()
-    with pytest.raises(ConfigError, match="n_users=0; expected 1 or more"):
+    with pytest.raises(ConfigError, match="n_users=0; expected a whole number, 1 or more"):
         small().fit(LOG.head(1)).drift(n_users=0)
