@@ -140,6 +140,22 @@ class Candidates:
         """Number of candidates of each user, int64 [n_users]."""
         return np.diff(self.indptr)
 
+    def find(self, user: Int32Array, item: Int32Array) -> Int64Array:
+        """The rows of pairs, -1 of pairs that are no candidates, int64 [n].
+
+        Parameters
+        ----------
+        user, item : int array [n]
+            Row numbers; a pair with a negative one is no candidate.
+        """
+        width = len(self.items)
+        asked = user.astype(np.int64) * width + item
+        listed = self.user.astype(np.int64) * width + self.item
+        if not len(listed):
+            return np.full(len(asked), -1, np.int64)
+        place = np.minimum(np.searchsorted(listed, asked), len(listed) - 1)
+        return np.where((listed[place] == asked) & (user >= 0) & (item >= 0), place, -1)
+
     @cached_property
     def user(self) -> Int32Array:
         """Row number of each candidate's user, int32 [n_rows]."""

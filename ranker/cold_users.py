@@ -54,6 +54,7 @@ def taken_before(candidates: Candidates, history: History) -> BoolArray:
     history : History
         Of the same users.
     """
-    width = history.n_items
-    taken = np.unique(history.user.astype(np.int64) * width + history.item)
-    return np.isin(candidates.user.astype(np.int64) * width + candidates.item, taken)
+    rows = candidates.find(history.user, history.item)
+    taken = np.zeros(candidates.n_rows, bool)
+    taken[rows[rows >= 0]] = True
+    return taken

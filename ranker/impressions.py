@@ -75,17 +75,8 @@ def shown_between(impressions: pl.DataFrame, clock: Clock, start: int, stop: int
 
 def position_of(candidates: Candidates, shown: pl.DataFrame) -> Int16Array:
     """Where each candidate stood, int16 [n_rows]; 0 = it was not shown."""
-    width = len(candidates.items)
-    user = candidates.users.encode(shown["user_id"]).astype(np.int64)
-    item = candidates.items.encode(shown["item_id"]).astype(np.int64)
-    known = (user >= 0) & (item >= 0)
-    keys = user[known] * width + item[known]
-    order = np.argsort(keys)
-    keys, value = keys[order], shown[POSITION].to_numpy()[known][order]
-    rows = candidates.user.astype(np.int64) * width + candidates.item
-    at = np.minimum(np.searchsorted(keys, rows), max(len(keys) - 1, 0))
-    position = np.zeros(len(rows), np.int16)
-    if len(keys):
-        is_shown = keys[at] == rows
-        position[is_shown] = value[at[is_shown]]
+    user = candidates.users.encode(shown["user_id"])
+    rows = candidates.find(user, candidates.items.encode(shown["item_id"]))
+    position = np.zeros(candidates.n_rows, np.int16)
+    position[rows[rows >= 0]] = shown[POSITION].to_numpy()[rows >= 0]
     return position

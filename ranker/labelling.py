@@ -181,19 +181,11 @@ def mark_relevant(candidates: Candidates, relevant: pl.DataFrame) -> tuple[Int8A
         ``user_id``, ``item_id``, distinct; other users' rows are passed over. With ``grade`` that
         is the label, else 1.
     """
-    user = candidates.users.encode(relevant["user_id"]).astype(np.int64)
-    item = candidates.items.encode(relevant["item_id"]).astype(np.int64)
+    user = candidates.users.encode(relevant["user_id"])
     n_relevant = np.bincount(user[user >= 0], minlength=candidates.n_users)
-    width = len(candidates.items)
-    known = (user >= 0) & (item >= 0)
-    keys = user[known] * width + item[known]
-    order = np.argsort(keys)
-    keys, grade = keys[order], _grades(relevant)[known][order]
-    rows = candidates.user.astype(np.int64) * width + candidates.item
-    label = np.zeros(len(rows), np.int8)
-    if len(keys):
-        at = np.minimum(np.searchsorted(keys, rows), len(keys) - 1)
-        label = np.where(keys[at] == rows, grade[at], label)
+    rows = candidates.find(user, candidates.items.encode(relevant["item_id"]))
+    label = np.zeros(candidates.n_rows, np.int8)
+    label[rows[rows >= 0]] = _grades(relevant)[rows >= 0]
     return label, n_relevant.astype(np.int64)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
+from features.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from features.candidates import Candidates
 from features.history import History
 from ranker.explain.case import Case, Own, Setting
@@ -115,7 +115,7 @@ class Explainer:
         verb: str,
     ) -> pl.DataFrame:
         features = self.setting.snapshot.features(history, candidates)
-        rows = _rows_of(candidates, user, item)
+        rows = candidates.find(user, item)
         is_silent = rows < 0
         rank = (
             np.where(is_silent[:, None], 0, candidates.rank[rows])
@@ -127,7 +127,7 @@ class Explainer:
         if is_silent.any():
             wider = _with_silent(candidates, user[is_silent], item[is_silent])
             wide = self.setting.snapshot.features(history, wider)
-            table[is_silent] = wide[_rows_of(wider, user[is_silent], item[is_silent])]
+            table[is_silent] = wide[wider.find(user[is_silent], item[is_silent])]
         is_scored = by_trees[user] & (self.model is not None)
         score = np.full(len(rows), np.nan, np.float32)
         contributions = np.full((len(rows), table.shape[1] + 1), np.nan)
@@ -174,17 +174,6 @@ class Explainer:
             }
             | {"reason": pl.Series(reasons, dtype=pl.String)}
         )
-
-
-def _rows_of(candidates: Candidates, user: Int32Array, item: Int32Array) -> Int64Array:
-    """Where pairs stand among the candidates, -1 where they do not, int64 [n]."""
-    width = len(candidates.items)
-    asked = user.astype(np.int64) * width + item
-    listed = candidates.user.astype(np.int64) * width + candidates.item
-    if not len(listed):
-        return np.full(len(asked), -1, np.int64)
-    place = np.minimum(np.searchsorted(listed, asked), len(listed) - 1)
-    return np.where(listed[place] == asked, place, -1)
 
 
 def _with_silent(candidates: Candidates, user: Int32Array, item: Int32Array) -> Candidates:
