@@ -203,7 +203,11 @@ def _beside(columns: list[AnyArray], n_rows: int, dtype: type) -> AnyArray:
     return table
 
 
-def fuse_ranks(rank: Int32Array, constant: float = 60.0) -> Float32Array:
+FUSION_CONSTANT = 60.0
+"""Of reciprocal rank fusion, as its paper has it: how little the first ranks stand out."""
+
+
+def fuse_ranks(rank: Int32Array, constant: float = FUSION_CONSTANT) -> Float32Array:
     """Reciprocal rank fusion, ``sum over sources of 1 / (constant + rank)``.
 
     Cormack, Clarke, Buettcher: Reciprocal rank fusion outperforms Condorcet (SIGIR 2009).

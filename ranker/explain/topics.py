@@ -9,6 +9,7 @@ import numpy as np
 
 from features.arrays import Float64Array, Int32Array, Int64Array
 from features.block import Feature
+from features.candidates import FUSION_CONSTANT
 from ranker.candidates.base import Generator
 from ranker.candidates.popularity import Popularity
 
@@ -19,7 +20,6 @@ _FAMILIES = {
     "item": "popularity",
     "affinity": "affinity",
 }
-_CONSTANT = 60.0  # that of features.candidates.fuse_ranks
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Topics:
             0 = not proposed.
         """
         credit = np.stack([effects[:, topic.columns].sum(axis=1) for topic in self.topics], axis=1)
-        fusion = np.where(rank > 0, 1.0 / (_CONSTANT + rank), 0.0)
+        fusion = np.where(rank > 0, 1.0 / (FUSION_CONSTANT + rank), 0.0)
         shares = fusion / np.maximum(fusion.sum(axis=1, keepdims=True), 1e-30)
         together = effects[:, self.joint].sum(axis=1)
         for source, topic in enumerate(self.of_source):

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Float32Array, Float64Array, Int64Array
+from features.candidates import FUSION_CONSTANT
 
 BLEND = "blend"
 """Name of the lists that the second stage and the best first stage order together."""
 
 WEIGHTS = (0.25, 0.5, 0.75)
 """What the second stage may weigh; with 0 and 1 one of the two serves alone."""
-
-# Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009) has 60, and so has the fusion of
-# our sources.
-_OFFSET = 60.0
 
 
 @dataclass(frozen=True)
@@ -72,4 +69,4 @@ def _reciprocal(scores: Float32Array, indptr: Int64Array) -> Float64Array:
     order = np.lexsort((-scores, group))  # NaN comes last
     rank = np.empty(len(scores), np.int64)
     rank[order] = np.arange(len(scores)) - indptr[group] + 1
-    return np.where(np.isnan(scores), 0.0, 1.0 / (_OFFSET + rank))
+    return np.where(np.isnan(scores), 0.0, 1.0 / (FUSION_CONSTANT + rank))
