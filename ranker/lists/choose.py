@@ -88,6 +88,40 @@ def top_up(
 
 
 @kernel
+def _fill_up(
+    user: int,
+    size: int,
+    fill: Int32Array,
+    mask: BoolArray,
+    mask_row: Int32Array,
+    banned_indptr: Int64Array,
+    banned: Int32Array,
+    banned_for: Int64Array,
+    listed_for: Int64Array,
+    cap_indptr: Int64Array,
+    cap_code: Int32Array,
+    left: Int64Array,
+    out_item: Int32Array,
+) -> None:
+    """Put what fits of ``fill`` behind the first ``size`` items of a user's list."""
+    k = out_item.shape[1]
+    if size == k:
+        return
+    mark_banned(user, banned_indptr, banned, banned_for)
+    for one in fill:
+        if size == k:
+            break
+        if (
+            listed_for[one] != user
+            and is_eligible(user, one, mask, mask_row, banned_for)
+            and fits(one, cap_indptr, cap_code, left)
+        ):
+            take(one, cap_indptr, cap_code, left, 1)
+            out_item[user, size] = one
+            size += 1
+
+
+@kernel
 def _choose(
     indptr: Int64Array,
     item: Int32Array,
@@ -127,20 +161,21 @@ def _choose(
             out_reserved[user, size] = reserved[row]
             listed_for[item[row]] = user
             size += 1
-        if size == k:
-            continue
-        mark_banned(user, banned_indptr, banned, banned_for)
-        for one in fill:
-            if size == k:
-                break
-            if (
-                listed_for[one] != user
-                and is_eligible(user, one, mask, mask_row, banned_for)
-                and fits(one, cap_indptr, cap_code, left)
-            ):
-                take(one, cap_indptr, cap_code, left, 1)
-                out_item[user, size] = one
-                size += 1
+        _fill_up(
+            user,
+            size,
+            fill,
+            mask,
+            mask_row,
+            banned_indptr,
+            banned,
+            banned_for,
+            listed_for,
+            cap_indptr,
+            cap_code,
+            left,
+            out_item,
+        )
 
 
 @kernel
@@ -180,15 +215,18 @@ def _top_up(
                 listed_for[one] = user
                 out_item[user, size], out_score[user, size] = one, score[row]
                 size += 1
-        mark_banned(user, banned_indptr, banned, banned_for)
-        for one in fill:
-            if size == k:
-                break
-            if (
-                listed_for[one] != user
-                and is_eligible(user, one, mask, mask_row, banned_for)
-                and fits(one, cap_indptr, cap_code, left)
-            ):
-                take(one, cap_indptr, cap_code, left, 1)
-                out_item[user, size] = one
-                size += 1
+        _fill_up(
+            user,
+            size,
+            fill,
+            mask,
+            mask_row,
+            banned_indptr,
+            banned,
+            banned_for,
+            listed_for,
+            cap_indptr,
+            cap_code,
+            left,
+            out_item,
+        )
