@@ -13,7 +13,9 @@ from features.errors import ConfigError
 GRADE = "grade"
 """Column of labels and of interactions; no caller's frame has it."""
 
-_MAX_GRADE = 30  # LightGBM takes no higher label
+MAX_GRADE = 30
+"""LightGBM takes no higher label."""
+
 _WHAT = 'a grade for each name of an event, such as {"view": 0, "cart": 1, "order": 2}, or "weight"'
 
 Grades: TypeAlias = Mapping[str, int] | Literal["weight"]
@@ -35,7 +37,7 @@ def check_grades(grades: Any) -> None:
     wrong = {name: grade for name, grade in grades.items() if not _is_grade(grade)}
     if wrong:
         raise ConfigError(
-            f"grades has {wrong!r}; expected whole numbers from 0 to {_MAX_GRADE}: what a grade is "
+            f"grades has {wrong!r}; expected whole numbers from 0 to {MAX_GRADE}: what a grade is "
             f"worth is said by LambdaRank(label_gain=...)"
         )
     if not any(grades.values()):
@@ -58,12 +60,12 @@ def with_grades(log: pl.DataFrame, grades: Grades | None) -> pl.DataFrame:
         if "weight" not in log.columns:
             raise ConfigError('grades="weight" needs a column weight in the interactions')
         weight = log["weight"]
-        wrong = weight.filter((weight != weight.floor()) | (weight > _MAX_GRADE))
+        wrong = weight.filter((weight != weight.floor()) | (weight > MAX_GRADE))
         if len(wrong):
             raise ConfigError(
                 f"weight has {len(wrong)} values that are no grades, such as "
                 f"{wrong.unique().sort().head(3).to_list()}; expected whole numbers from 0 to "
-                f"{_MAX_GRADE}: round them, or give grades by the names of events"
+                f"{MAX_GRADE}: round them, or give grades by the names of events"
             )
         return log.with_columns(weight.cast(pl.Int8).alias(GRADE))
     if "event" not in log.columns:
@@ -95,4 +97,4 @@ def label_pairs(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_grade(grade: object) -> bool:
-    return isinstance(grade, int) and not isinstance(grade, bool) and 0 <= grade <= _MAX_GRADE
+    return isinstance(grade, int) and not isinstance(grade, bool) and 0 <= grade <= MAX_GRADE

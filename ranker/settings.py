@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from features.errors import ConfigError
 from features.stage import FeatureStage
-from ranker.arguments import check_count, check_flag
+from ranker.arguments import check_count, check_flag, is_number
 from ranker.candidates.base import Generator
 from ranker.candidates.merge import REST
 from ranker.funnel import FINAL_LIST, UNION
@@ -112,11 +112,7 @@ def check_settings(
             f"gate={gate!r} is not known; expected one of {', '.join(map(repr, GATE_MODES))}"
         )
     check_grades(grades)
-    if (
-        isinstance(cold_share, bool)
-        or not isinstance(cold_share, Real)
-        or not 0 <= float(cold_share) <= 1
-    ):
+    if not is_number(cold_share) or not 0 <= cold_share <= 1:
         raise ConfigError(f"cold_share={cold_share!r}; expected a number from 0 to 1")
     is_whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
     if not is_whole or random_state < 0:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TypeVar
 
 from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import is_number
 
 _T = TypeVar("_T")
 
@@ -22,8 +23,7 @@ def check_name(step: object, argument: str, value: object) -> None:
 def check_share(step: object, **shares: object) -> None:
     """Make sure that parameters are numbers from 0 to 1."""
     for argument, value in shares.items():
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
+        if not is_number(value) or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
             raise ConfigError(
                 f"{type(step).__name__}: {argument}={value!r}; expected a number from 0 to 1"
             )

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.arrays import Float32Array, Float64Array
+from ranker.grades import MAX_GRADE
 from ranker.rerank.table import LabelledTable
-
-MAX_GRADE = 30
-"""LightGBM refuses labels above."""
 
 
 def default_gains(n_grades: int = MAX_GRADE) -> tuple[float, ...]:

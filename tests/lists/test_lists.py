@@ -8,28 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.candidates import Candidates
 from features.history import History
 from features.ids import Ids
 from ranker.lists.topk import lists_frame, make_lists
+from tests.lists.cases import candidates_of
 from tests.logs import history_from
 
 N_ITEMS = 10
-
-
-def candidates_of(proposed: list[list[int]], history: History) -> Candidates:
-    """Candidates of one source, ascending within a user."""
-    rows = [sorted(items) for items in proposed]
-    n_rows = sum(map(len, rows))
-    return Candidates(
-        users=history.users,
-        items=history.items,
-        sources=("own",),
-        indptr=np.concatenate(([0], np.cumsum([len(row) for row in rows]))).astype(np.int64),
-        item=np.array([item for row in rows for item in row], np.int32),
-        score=np.ones((n_rows, 1), np.float32),
-        rank=np.ones((n_rows, 1), np.int32),
-    )
 
 
 @st.composite
