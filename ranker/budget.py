@@ -75,7 +75,8 @@ def spend(rank: Int32Array, gain: Float64Array, *, total: int, deepest: int) -> 
     """Spend a budget step by step on the source that gains most for each item it is asked for.
 
     What another source has found by then counts for nothing, and a step may be a long one, so that
-    a source whose next items are poor is not given up for the better ones behind.
+    a source whose next items are poor is not given up for the better ones behind. Where one source
+    alone would find more than all steps did, it gets everything.
 
     Parameters
     ----------
@@ -117,4 +118,9 @@ def spend(rank: Int32Array, gain: Float64Array, *, total: int, deepest: int) -> 
         source, length = choice
         depths[source] += length
         is_found |= (rank[:, source] > 0) & (rank[:, source] <= depths[source])
+    # A cheap first step may leave too little for what lies deep: then one source alone has more.
+    alone = ((rank > 0) & (rank <= min(total, deepest))).T @ gain
+    if alone.size and alone.max() > gain[is_found].sum():
+        depths[:] = 0
+        depths[alone.argmax()] = min(total, deepest)
     return [int(depth) for depth in depths]
