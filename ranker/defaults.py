@@ -13,9 +13,12 @@ from features.history import LogFacts
 from ranker.candidates.als import ALS
 from ranker.candidates.base import Generator
 from ranker.candidates.covisitation import CoVisitation
+from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
+from ranker.candidates.random_walk import RandomWalk
+from ranker.candidates.transitions import Transitions
 from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, default_holdout
 
 # Where more of the later pairs than this were there before, things are taken again.
@@ -26,17 +29,23 @@ NCandidates: TypeAlias = int | Mapping[str, int] | Literal["all"]
 
 _DEPTH = 100
 _MAX_GROUP = 10_000  # rows of a query group that LightGBM takes
+_EASE_ITEMS = 5_000  # EASE inverts a matrix of all items for every snapshot: seconds up to here
 _OWN_DEPTH = 400  # own history is the best source there is, and rarely longer
 
 
-def default_generators(facts: LogFacts, *, repeats: bool) -> dict[str, Generator]:
+def default_generators(facts: LogFacts, *, repeats: bool, n_items: int) -> dict[str, Generator]:
     """The sources for a log.
+
+    With a common clock what is taken now decides, and further sources of old pairs were worth
+    nothing on its freshest labels. Without one they are worth a fifth.
 
     Parameters
     ----------
     facts : LogFacts
     repeats : bool
         Whether items are taken again.
+    n_items : int
+        Items with events.
     """
     generators: dict[str, Generator] = {"popular": Popularity()}
     if facts.clock.is_comparable:
@@ -44,8 +53,15 @@ def default_generators(facts: LogFacts, *, repeats: bool) -> dict[str, Generator
     if repeats:
         generators["own"] = OwnHistory()
     generators |= {"als": ALS(), "item_knn": ItemKNN()}
-    if facts.clock.kind is not ClockKind.NONE:
+    ordered = facts.clock.kind is not ClockKind.NONE
+    if ordered:
         generators["covisitation"] = CoVisitation()
+    if not facts.clock.is_comparable:
+        generators["random_walk"] = RandomWalk()
+        if ordered:
+            generators["transitions"] = Transitions()
+        if n_items <= _EASE_ITEMS:
+            generators["ease"] = EASE()
     return generators
 
 

@@ -150,9 +150,10 @@ class Fitting:
         facts = LogFacts.of(log)
         folds = settings.folds(log, facts)
         repeats = repeats_in(folds) if settings.repeats is None else settings.repeats
-        specs = default_generators(facts, repeats=repeats) if named is None else named
-        check_n_candidates(settings.n_candidates, specs)
-        depths = depths_of(specs, settings.n_candidates)
+        if named is None:
+            named = default_generators(facts, repeats=repeats, n_items=log["item_id"].n_unique())
+        check_n_candidates(settings.n_candidates, named)
+        depths = depths_of(named, settings.n_candidates)
         every_item = wants_every_item(settings.n_candidates, log, tables[0])
         stage = settings.features or infer_stage(log, facts, items=tables[0], users=tables[1])
         choices = (
@@ -170,7 +171,7 @@ class Fitting:
             user_dtype=IdDtype(raw.schema["user_id"]),
             item_dtype=IdDtype(raw.schema["item_id"]),
             stage=stage,
-            specs=specs,
+            specs=named,
             depths=depths,
             every_item=every_item,
             repeats=repeats,

@@ -150,8 +150,8 @@ def label_windows(
         If the features of two windows are not the same, or there are impressions and no windows
         of time.
     """
-    # Three windows are the rule: of more each has fewer users, so that the work stays the same.
-    per_window = -(-2 * max_groups // max(2, len(folds) - 1))
+    # The older windows share the work: of many of them each has fewer users.
+    per_window = -(-2 * max_groups // max(1, len(folds) - 1))
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
     sight = None

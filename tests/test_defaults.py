@@ -1,0 +1,53 @@
+"""Which sources a log gets when nobody names any, and what their rules promise."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.history import LogFacts
+from features.schema import check_interactions
+from ranker import TwoStageRecommender
+from ranker.defaults import default_generators
+from tests.logs import CLOCKS, make_log
+
+EVERYWHERE = ["popular", "als", "item_knn"]
+ORDERED = ["covisitation"]
+PAIRS = ["random_walk", "ease"]
+COMMON_CLOCK = ["trending"]
+
+
+def names(clock: str, *, repeats: bool, n_items: int = 100) -> set[str]:
+    facts = LogFacts.of(check_interactions(make_log(clock)))
+    return set(default_generators(facts, repeats=repeats, n_items=n_items))
+
+
+def expected(clock: str) -> set[str]:
+    wanted = {*EVERYWHERE}
+    if clock != "none":
+        wanted |= {*ORDERED} | ({"transitions"} if clock == "sequence" else set())
+    if clock in ("none", "sequence"):
+        wanted |= {*PAIRS}
+    else:
+        wanted |= {*COMMON_CLOCK}
+    return wanted
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_sources_follow_the_clock_and_whether_things_are_taken_again(clock, repeats):
+    wanted = expected(clock) | ({"own"} if repeats else set())
+    assert names(clock, repeats=repeats) == wanted
+
+
+def test_ease_is_for_catalogues_whose_matrix_is_inverted_in_seconds():
+    assert "ease" in names("sequence", repeats=False, n_items=5_000)
+    assert "ease" not in names("sequence", repeats=False, n_items=5_001)
+
+
+@pytest.mark.parametrize("clock", ["sequence", "none"])
+def test_the_engine_follows_the_rules(clock):
+    log = make_log(clock)
+    recommender = TwoStageRecommender(repeats=False, n_threads=1).fit(log)
+    assert set(recommender.depths_) == names(
+        clock, repeats=False, n_items=log["item_id"].n_unique()
+    )
