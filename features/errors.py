@@ -36,8 +36,11 @@ class ConfigError(RankerError, ValueError):
     """A parameter or a configuration file asks for something that cannot be."""
 
 
-class NotFittedError(RankerError, RuntimeError):
-    """A method that needs a fitted object was called before ``fit``."""
+class NotFittedError(RankerError, RuntimeError, AttributeError):
+    """A method or an attribute that needs a fitted object was asked for before ``fit``.
+
+    An ``AttributeError`` too, so that ``hasattr`` says False of what is only there after a fit.
+    """
 
 
 class MissingExtraError(RankerError, ImportError):

@@ -191,7 +191,10 @@ def _tick(clock: Clock, as_of: Instant, log: pl.DataFrame) -> int | None:
             f"means nothing to its users; leave as_of out"
         )
     if as_of is not None:
-        return clock.tick(as_of)
+        try:
+            return clock.tick(as_of)
+        except ConfigError as error:
+            raise ConfigError(f"as_of: {error}") from None
     if not clock.is_comparable:
         return None
     return int(clock.ticks(log["timestamp"]).max()) + clock.step

@@ -184,7 +184,8 @@ class Fitting:
             random_state=settings.random_state,
             n_trained=log.height,
         )
-        return cls(settings, state, folds, settings.choose_holdout(facts).describe(facts, log))
+        said = settings.choose_holdout(facts).describe(facts, log, len(folds))
+        return cls(settings, state, folds, said)
 
     def label(self, impressions: FrameLike | None = None) -> Windows:
         """The candidates of each fold with their features and labels."""

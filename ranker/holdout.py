@@ -62,8 +62,8 @@ class Holdout(Protocol):
     ) -> list[Fold]:
         """Cut the folds, freshest first; a fold without labels or history is left out."""
 
-    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
-        """One line for people."""
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
+        """One line for people; ``n_folds`` is how many :meth:`folds` has cut."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,10 @@ class LabelWindows:
             return _FEWEST_WINDOWS
         return max(_FEWEST_WINDOWS, WEEK // length)
 
-    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
         length = facts.clock.spell(self.ticks(interactions, facts))
-        n_windows = len(self.folds(interactions, facts, random_state=0))
-        return f"{n_windows or 'no'} label windows of {length} at the end of the log"
+        return f"{n_folds or 'no'} label windows of {length} at the end of the log"
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ class LastInteractions:
                 folds.append(Fold(ordered, is_known, labels, None))
         return folds
 
-    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
         return f"labels from each user's last interactions ({self.n_windows} folds of {self.n})"
 
@@ -244,7 +243,7 @@ class RandomHoldout:
                 folds.append(Fold(marked.drop("fold"), is_known, label_pairs(labels), None))
         return folds
 
-    def describe(self, facts: LogFacts, interactions: pl.DataFrame) -> str:
+    def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
         return f"labels from {self.n_folds} random folds of {self.fraction:.0%} of the pairs"
 

@@ -34,6 +34,7 @@ from ranker.funnel import FunnelCounts
 from ranker.grades import Grades
 from ranker.holdout import Holdout
 from ranker.labelling import unseen
+from ranker.learned import Learned
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.effect import NO_POLICY, effect_frame
 from ranker.lists.embedding import unit_vectors
@@ -42,10 +43,9 @@ from ranker.model_files import State
 from ranker.negatives import Negatives
 from ranker.parallel import map_chunks
 from ranker.persistence import load_files, save_files
-from ranker.rerank.gate import TWO_STAGE, GateMode, GateReport
+from ranker.rerank.gate import TWO_STAGE, GateMode
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Asked, Server
-from ranker.skew import SkewReport
 from ranker.snapshot import Snapshot
 from ranker.tuning import tune_reranker
 
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class TwoStageRecommender:
+class TwoStageRecommender(Learned):
     """Candidate generators, features as of an instant, and a LambdaRank reranker.
 
     Parameters
@@ -241,6 +241,7 @@ class TwoStageRecommender:
         *,
         items: FrameLike | None = None,
         users: FrameLike | None = None,
+        impressions: FrameLike | None = None,
         seconds: float = 600,
         n_trials: int | None = None,
     ) -> Self:
@@ -252,8 +253,9 @@ class TwoStageRecommender:
 
         Parameters
         ----------
-        interactions, items, users
-            As in :meth:`fit`.
+        interactions, items, users, impressions
+            As in :meth:`fit`; positions are known to ``objective="lambdarank"`` alone, which all
+            trials then have.
         path : str or Path
             A file that takes each trial as a line of JSON; a search that is called again with the
             same file and data goes on from there.
@@ -274,14 +276,14 @@ class TwoStageRecommender:
             If there are no labels to judge by, or the file is of another search.
         """
         fitting = Fitting.begin(Settings.of(self), interactions, items, users)
-        windows = fitting.label()
+        windows = fitting.label(impressions)
         split = windows.split()
         if split is None:
             raise ConfigError(
                 f"there are no labels to tune by ({fitting.holdout}); give shorter label windows, "
                 f"as by window_length, or more events"
             )
-        self.tuning_ = tune_reranker(
+        self._tuning = tune_reranker(
             self.reranker or LambdaRank(),
             *split,
             windows.names,
@@ -291,8 +293,8 @@ class TwoStageRecommender:
             random_state=self.random_state,
             n_threads=self.n_threads,
         )
-        logger.info("tuning: %s", self.tuning_)
-        self.reranker = self.tuning_.best
+        logger.info("tuning: %s", self._tuning)
+        self.reranker = self._tuning.best
         return self
 
     def refresh(
@@ -834,18 +836,6 @@ class TwoStageRecommender:
         self._server = Server(
             snapshot, state.model, state.depths, state.system, state.cold_system, blend
         )
-        self.gate_: GateReport | None = state.gate
-        self.skew_: SkewReport | None = state.skew
-        self.choices_ = list(state.choices)
-        self.stage_ = state.stage
-        self.repeats_ = state.repeats
-        self.depths_ = state.depths
-        self.system_, self.cold_system_ = state.system, state.cold_system
-
-    def _fitted(self) -> State:
-        if not hasattr(self, "_state"):
-            raise NotFittedError("this recommender is not fitted yet; call fit(interactions)")
-        return self._state
 
     def _excludes_seen(self, exclude_seen: bool | None) -> bool:
         check_flag(exclude_seen=exclude_seen)

@@ -98,6 +98,9 @@ class SkewReport:
                 f"share of relevant items that those of the freshest hold: either a source has "
                 f"seen its labels, or older windows are too old to learn from"
             )
+        if not self.n_candidates_then or not self.n_candidates_now:
+            # Whoever has taken everything is proposed nothing: there is nothing to compare.
+            return lines
         if abs(change) > _SUSPICIOUS_SHARE:
             lines.append(
                 f"{name} proposes {self.shares_then[name]:.0%} of the candidates in training and "

@@ -26,6 +26,7 @@ from ranker.rerank.table import LabelledTable
 
 logger = logging.getLogger(__name__)
 
+_KEYS = {"settings", "ndcg", "n_trees", "seconds", "values"}  # of a trial
 _STARTUP = 10  # trials drawn at random before the sampler models what they found
 
 
@@ -110,15 +111,19 @@ def tune_reranker(
         seed=(random_state + len(journal.trials)) % 2**31, n_startup_trials=_STARTUP
     )
     study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = _space(optuna)
+    if any((table.position > 0).any() for table in train):
+        # The other objectives know no positions; the given one is what the first trial has.
+        del space["objective"]
     for trial in journal.trials:
-        _remember(optuna, study, trial["settings"], trial["ndcg"])
+        _remember(space, optuna, study, trial["settings"], trial["ndcg"])
     begun = time.monotonic()
     with progress_bar(n_trials or 0, "tune", "trial") as bar:
         while n_trials is None or len(journal.trials) < n_trials:
             if time.monotonic() - begun >= seconds and journal.trials:
                 break
             # The given settings are the first trial, be they outside of what is searched or not.
-            asked = study.ask(_space(optuna)) if journal.trials else None
+            asked = study.ask(space) if journal.trials else None
             tried = _settings_of(start) if asked is None else asked.params
             trial_begun = time.monotonic()
             candidate = dataclasses.replace(start, **tried)
@@ -133,7 +138,7 @@ def tune_reranker(
             values = graded_ndcg(validation, scores, k=start.k, gains=start.gains)
             values = values[~np.isnan(values)]  # of the same users in each trial
             if asked is None:
-                _remember(optuna, study, tried, float(values.mean()))
+                _remember(space, optuna, study, tried, float(values.mean()))
             else:
                 study.tell(asked, float(values.mean()))
             journal.add(
@@ -187,7 +192,15 @@ class _Journal:
                 f"do not compare; choose another file, or remove this one"
             )
         # A line that was cut short by a crash is no trial; what follows it begins on a new line.
-        self.trials = [row for row in rows[1:] if row is not None]
+        for number, row in enumerate(rows[1:], start=2):
+            if row is None:
+                continue
+            if lacking := _KEYS - row.keys():
+                raise ConfigError(
+                    f"path={str(path)!r}: line {number} is no trial, it lacks "
+                    f"{', '.join(sorted(lacking))}; remove the line to do the trial again"
+                )
+            self.trials.append(row)
         if not path.read_text().endswith("\n"):
             with path.open("a") as file:
                 file.write("\n")
@@ -225,9 +238,11 @@ def _space(optuna: Any) -> dict[str, Any]:
     }
 
 
-def _remember(optuna: Any, study: Any, settings: dict[str, Any], ndcg: float) -> None:
+def _remember(
+    space: dict[str, Any], optuna: Any, study: Any, settings: dict[str, Any], ndcg: float
+) -> None:
     """Tell the sampler of a trial, unless its settings are none that it could have drawn."""
-    space = _space(optuna)
+    settings = {name: settings[name] for name in space}
     low = {name: getattr(one, "low", None) for name, one in space.items()}
     for name, value in settings.items():
         if low[name] is not None and not low[name] <= value <= space[name].high:

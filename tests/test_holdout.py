@@ -89,7 +89,7 @@ class TestEveryWay:
 
     def test_it_says_what_it_does(self, clock, holdout):
         events = check_interactions(make_log(clock))
-        line = holdout.describe(LogFacts.of(events), events)
+        line = holdout.describe(LogFacts.of(events), events, 2)
         assert "label" in line
         assert "\n" not in line
 
@@ -179,8 +179,8 @@ def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks
         }
     )
     events = check_interactions(log)
-    line = LabelWindows().describe(LogFacts.of(events), events)
-    assert f"label windows of {length}" in line
+    line = LabelWindows().describe(LogFacts.of(events), events, 3)
+    assert f"3 label windows of {length}" in line
 
 
 @pytest.mark.parametrize(

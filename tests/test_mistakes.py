@@ -488,3 +488,33 @@ def test_a_block_that_draws_lots_is_not_told_of_its_past():
 
     with pytest.raises(LeakError, match="if the same is asked again: it is drawn at random"):
         check_no_leak(block(lot), LOG)
+
+
+# ---------------------------------------------------------------------- before a fit, and rules
+
+
+@pytest.mark.parametrize("name", ["gate_", "skew_", "choices_", "stage_", "depths_", "tuning_"])
+def test_what_a_fit_finds_is_not_there_before_it(name):
+    recommender = small()
+    assert not hasattr(recommender, name)
+    with pytest.raises(RankerError, match=r"call (fit|tune)\(interactions"):
+        getattr(recommender, name)
+
+
+def test_columns_that_a_filter_would_pass_over():
+    pairs = pl.DataFrame({"household": [1], "item_id": ["a"]})
+    with pytest.raises(SchemaError, match="'household' has no meaning here; expected 'user_id'"):
+        FilterDenied(pairs)
+    with pytest.raises(SchemaError, match="'household' has no meaning here"):
+        FilterAvailable(pairs)
+    assert FilterAvailable(pairs, by="household").by == "household"
+
+
+def test_an_instant_as_text_is_refused_at_once():
+    with pytest.raises(ConfigError, match="at='2020-01-01' is a str; expected a datetime or date"):
+        FilterAvailable(pl.DataFrame({"item_id": ["a"]}), at="2020-01-01")
+
+
+def test_an_instant_of_a_snapshot_that_is_none():
+    with pytest.raises(ConfigError, match="as_of: 'yesterday' is no instant"):
+        FeatureStage([UserActivity()]).snapshot(LOG, "yesterday")

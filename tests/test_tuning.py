@@ -157,3 +157,12 @@ def test_settings_outside_of_what_is_searched_can_go_on(tmp_path):
     assert tuning.trials.height == 3
     assert tuning.trials["l2"][0] == 0.0
     assert tuning.trials["ndcg"][0] == first.trials["ndcg"][0]
+
+
+def test_a_line_that_is_no_trial_is_named(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    tune(path, n_trials=1)
+    with path.open("a") as file:
+        file.write('{"ndcg": 0.5}\n')
+    with pytest.raises(ConfigError, match="line 3 is no trial, it lacks n_trees, seconds"):
+        tune(path, n_trials=2)

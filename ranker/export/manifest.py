@@ -78,11 +78,20 @@ class ExportPlan:
     format_version: int = FORMAT_VERSION
 
     def differences(self, other: ExportPlan) -> list[str]:
-        """One "name: mine, not theirs" for each field that differs."""
+        """One "name: mine, not theirs" for each that differs, and what a digest means."""
         pairs = [(f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
         return [
-            f"{name}: {mine!r}, not {theirs!r}" for name, mine, theirs in pairs if mine != theirs
+            f"{name}: {mine!r}, not {theirs!r}{_MEANING.get(name, '')}"
+            for name, mine, theirs in pairs
+            if mine != theirs
         ]
+
+
+_MEANING = {
+    "fingerprint": " (the model is of other data or settings)",
+    "policy": " (the policy has other steps or parameters)",
+    "users_sha256": " (the users are others)",
+}
 
 
 @dataclass(frozen=True)

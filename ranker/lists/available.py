@@ -51,6 +51,12 @@ class FilterAvailable(Filter):
         if self.by is not None:
             check_name(self, "by", self.by)
             columns = (*columns, self.by)
+        at: object = self.at
+        if at is not None and (isinstance(at, bool) or not isinstance(at, dt.date | int)):
+            raise ConfigError(
+                f"FilterAvailable: at={at!r} is a {type(at).__name__}; expected a datetime or date "
+                f"(such as datetime.date(2020, 1, 1)), or a whole number on an integer clock"
+            )
         table = frame_of(self, "table", self.table, columns, ("item_id",))
         if self.by is not None and self.by not in table.columns:
             raise SchemaError("table of FilterAvailable", [f"column {self.by!r} is missing"])
@@ -102,15 +108,18 @@ class FilterAvailable(Filter):
             table = table.cast({by: dtype})
         n_items = context.history.n_items
         for_all = _mask(table.filter(pl.col(by).is_null())["item"].to_numpy(), n_items)
+        # Rows, not masks: by user id there may be as many groups as users.
         groups = {
-            key: _mask(group["item"].to_numpy(), n_items) | for_all
+            key: group["item"].to_numpy()
             for (key,), group in table.drop_nulls(by).cast({by: pl.String}).group_by(by)
         }
 
         def mask_of(values: dict[str, Any]) -> BoolArray:
             value = values[by]
             text = None if value is None else pl.Series([value], dtype=dtype).cast(pl.String)[0]
-            return groups.get(text, for_all)
+            mask = for_all.copy()
+            mask[groups.get(text, [])] = True
+            return mask
 
         return BoundFilterAvailable(SegmentMasks(context.users, [by], mask_of))
 

@@ -31,14 +31,14 @@ def frame_of(
     items : Series, sequence, DataFrame or LazyFrame
         Ids, or a frame with some of ``columns``.
     columns : tuple of str
-        Those of a frame that are kept.
+        Those that a frame may have.
     keys : tuple of str
         Those among them that hold ids, never null.
 
     Raises
     ------
     SchemaError
-        With every problem of the ids.
+        With every problem of the ids, and columns that mean nothing.
     """
     where = f"{argument} of {type(step).__name__}"
     if isinstance(items, Mapping):
@@ -53,6 +53,13 @@ def frame_of(
     if "item_id" not in items.columns:
         raise SchemaError(where, [f"column 'item_id' is missing; there are {items.columns}"])
     problems = []
+    if unknown := [name for name in items.columns if name not in columns]:
+        # Passed over, a rule for some (a column of households, say) would be one for everybody.
+        problems.append(
+            f"column {', '.join(map(repr, unknown))} has no meaning here; expected "
+            f"{', '.join(map(repr, columns))} alone: rename it, or leave it out by "
+            f".drop({', '.join(map(repr, unknown))})"
+        )
     frame: pl.DataFrame = items.select(name for name in columns if name in items.columns)
     for key in set(keys) & set(frame.columns):
         ids = frame[key]

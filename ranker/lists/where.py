@@ -32,7 +32,8 @@ class FilterWhere(Filter):
     Parameters
     ----------
     condition : Expr
-        Row by row: it must not look at other rows.
+        Row by row. An aggregate is not refused, but it is over the items of the catalogue, before
+        any other filter.
 
     Examples
     --------

@@ -3,12 +3,16 @@
     .venv/bin/python tests/benchmarks/bench_online.py
 
 Complete Journey, everything but the last 28 days, about 160 candidates a household, lists of 10.
+With ``--rectools-python PATH``: two sources alone, against the two-stage model of RecTools.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_rectools import TITLES, run
 
 from ranker import ALS, TwoStageRecommender, split_by_time
 from ranker.candidates.approximate import Approximate
@@ -45,7 +50,13 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--rectools-python", help="interpreter of an environment with RecTools")
     options = parser.parse_args()
+    if options.rectools_python is not None:
+        report = _compare(options.rectools_python, options.users)
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=1))
+        return
     recommender = _recommender(options.model, options.graph, options.seed)
     everybody = recommender.user_ids
     users = everybody.sample(min(options.users, len(everybody)), seed=options.seed).to_list()
@@ -55,7 +66,7 @@ def main() -> None:
         "recommend": lambda user: recommender.recommend([user], k=10),
         "explain": lambda user: recommender.explain(user, k=10),
     }
-    report: dict[str, Any] = {"n_candidates": n_candidates}
+    report = {"n_candidates": n_candidates}
     for name, call in calls.items():
         report[name] = _quantiles(_times(call, users))
         median, p99 = report[name]["median"], report[name]["p99"]
@@ -67,6 +78,37 @@ def main() -> None:
         print(f"  {stage:<28}{milliseconds:8.3f}  {milliseconds / total:6.1%}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
+
+
+def _compare(rectools_python: str, n_users: int) -> dict[str, Any]:
+    """Both systems in processes of their own, one after the other, with the same two sources."""
+    train, _ = split_by_time(load_complete_journey().interactions, test="28d")
+    ours = dict(os.environ)
+    theirs = {name: value for name, value in ours.items() if name != "PYTHONPATH"}
+    pythons = {"ranker": (sys.executable, ours), "rectools": (rectools_python, theirs)}
+    report: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        train.select("user_id", "item_id", "timestamp").write_parquet(folder / "train.parquet")
+        for system, (python, environment) in pythons.items():
+            arguments = [system, str(folder), f"--one-by-one={n_users}"]
+            run(python, "two_stage_worker.py", *arguments, environment=environment)
+            report[system] = json.loads((folder / f"{system}.json").read_text())
+            report[system] |= _quantiles(report[system]["milliseconds"])
+    for system, figures in report.items():
+        print(
+            f"{TITLES[system]:<10} median {figures['median']:7.2f} ms   "
+            f"p99 {figures['p99']:7.2f} ms"
+            f"   ({len(figures['milliseconds'])} users, {figures['n_trees']} trees)"
+        )
+    report["ratio"] = {
+        name: report["rectools"][name] / report["ranker"][name] for name in ("median", "p99")
+    }
+    print(
+        f"ratio: RecTools takes {report['ratio']['median']:.1f} times as long, by the 99th "
+        f"percentile {report['ratio']['p99']:.1f} times"
+    )
+    return report
 
 
 def _recommender(folder: Path | None, graph: bool, seed: int) -> TwoStageRecommender:

@@ -1,6 +1,7 @@
-"""One system on one log in a process of its own: fit, recommend to everybody, say what it took.
+"""One system on one log in a process of its own: fit, recommend, say what it took.
 
-``bench_rectools.py`` starts it twice, each time with the interpreter of the system, since the pins
+``bench_rectools.py`` (everybody at once) and ``bench_online.py`` (one user a call) start it
+twice, each time with the interpreter of the system, since the pins
 of the two exclude each other. That is why no library stands above the functions but the standard
 one. In the folder it finds ``train.parquet`` and leaves ``SYSTEM.parquet`` (the lists: user_id,
 item_id, rank) and ``SYSTEM.json`` (the figures).
@@ -33,6 +34,7 @@ ALS_SETTINGS: dict[str, Any] = {
 }
 N_TREES, N_LEAVES, LEARNING_RATE = 100, 31, 0.1
 LABEL_DAYS = 14
+N_WARM_UP = 20  # calls for one user that are not counted
 
 
 class StageClock:
@@ -72,20 +74,22 @@ class Fitted:
     Attributes
     ----------
     recommend : callable
-        Makes the lists of everybody, as the frame of the system.
+        Makes the lists of some users, as the frame of the system.
     write : callable
         Takes that frame and a path, and writes user_id, item_id, rank as Parquet.
     watch : callable
         Puts a clock to the stages.
-    n_users, n_trees : int
+    users : Series or array
+        Everybody.
+    n_trees : int
     n_threads : int
         Threads that run the stages side by side; a stage may use more of its own.
     """
 
-    recommend: Callable[[], Any]
+    recommend: Callable[[Any], Any]
     write: Callable[[Any, Path], object]
     watch: Callable[[StageClock], None]
-    n_users: int
+    users: Any
     n_trees: int
     n_threads: int
 
@@ -129,10 +133,12 @@ def fit_ranker(log: Any) -> Fitted:
 
     return Fitted(
         # Named: the gate must not put one source in the place of the two stages.
-        recommend=lambda: recommender.recommend(users, k=K, exclude_seen=True, system="two-stage"),
+        recommend=lambda some: recommender.recommend(
+            some, k=K, exclude_seen=True, system="two-stage"
+        ),
         write=lambda lists, path: lists.select("user_id", "item_id", "rank").write_parquet(path),
         watch=watch,
-        n_users=len(users),
+        users=users,
         n_trees=n_trees[-1],
         n_threads=n_cores(),
     )
@@ -197,10 +203,10 @@ def fit_rectools(log: Any) -> Fitted:
         clock.watch(model.reranker, "recommend", "lists")
 
     return Fitted(
-        recommend=lambda: model.recommend(users, dataset, k=K, filter_viewed=True),
+        recommend=lambda some: model.recommend(some, dataset, k=K, filter_viewed=True),
         write=lambda lists, path: lists[[*Columns.UserItem, Columns.Rank]].to_parquet(path),
         watch=watch,
-        n_users=len(users),
+        users=users,
         n_trees=trees.booster_.num_trees(),
         n_threads=1,
     )
@@ -264,7 +270,7 @@ def measure(system: str, folder: Path, repeats: int) -> dict[str, Any]:
         lists = None  # two results at a time would count as memory of one
         clock.seconds.clear()
         start, cpu_start = time.perf_counter(), time.process_time()
-        lists = fitted.recommend()
+        lists = fitted.recommend(fitted.users)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         stages = dict(clock.seconds)
         runs.append({"seconds": seconds, "cpu_seconds": cpu_seconds, "stages": stages})
@@ -278,11 +284,41 @@ def measure(system: str, folder: Path, repeats: int) -> dict[str, Any]:
         "peak_mb": max(fit_peak, recommend_peak),
         "before_mb": before,
         "recommend_peak_mb": recommend_peak if is_restarted else None,
-        "n_users": fitted.n_users,
+        "n_users": len(fitted.users),
         "n_trees": fitted.n_trees,
         "n_threads": fitted.n_threads,
         "n_cores": os.cpu_count(),
         "versions": {name: version for name in libraries if (version := version_of(name))},
+    }
+
+
+def measure_online(system: str, folder: Path, n_users: int) -> dict[str, Any]:
+    """Serve one user a call, each once, in a warm process.
+
+    Users are spread evenly over everybody in ascending order of their ids, so that both systems
+    serve the same ones.
+
+    Returns
+    -------
+    dict
+        ``milliseconds``, one a call after the first few; ``n_trees``; ``n_users``, all there are.
+    """
+    log = read_log(system, folder / "train.parquet")
+    fitted = fit_ranker(log) if system == "ranker" else fit_rectools(log)
+    everybody = sorted(fitted.users)
+    step = max(1, len(everybody) // (n_users + N_WARM_UP))
+    users = everybody[::step][: n_users + N_WARM_UP]
+    milliseconds = []
+    for user in users:
+        start = time.perf_counter()
+        lists = fitted.recommend([user])
+        milliseconds.append(1e3 * (time.perf_counter() - start))
+        if len(lists) != K:
+            raise SystemExit(f"{system} gave user {user} {len(lists)} items, expected {K}")
+    return {
+        "milliseconds": milliseconds[N_WARM_UP:],
+        "n_trees": fitted.n_trees,
+        "n_users": len(everybody),
     }
 
 
@@ -300,8 +336,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("system", choices=["ranker", "rectools"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one-by-one", type=int, metavar="N", help="serve N users, one a call")
     args = parser.parse_args(argv)
-    figures = measure(args.system, args.folder, args.repeats)
+    if args.one_by_one:
+        figures = measure_online(args.system, args.folder, args.one_by_one)
+    else:
+        figures = measure(args.system, args.folder, args.repeats)
     (args.folder / f"{args.system}.json").write_text(json.dumps(figures, indent=1))
 
 
