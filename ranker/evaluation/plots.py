@@ -1,0 +1,129 @@
+"""Pictures of comparisons and of exposure, by Altair (the extra ``plots``)."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from features.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    import altair as alt
+
+_NEEDED = ("system", "metric", "k", "difference", "difference_low", "difference_high")
+_LEVEL = 0.05
+
+
+def comparison_chart(comparison: pl.DataFrame) -> alt.FacetChart:
+    """Draw how far each system is behind or ahead of the reference, with its interval.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        From :func:`ranker.compare` or :func:`ranker.evaluation.compare_over`: one panel for each
+        metric (and data set, and segment).
+
+    Returns
+    -------
+    altair.FacetChart
+        Right of zero the reference is better; filled points are told apart by the permutation
+        test after Holm's adjustment, at 5 %.
+
+    Raises
+    ------
+    MissingExtraError
+        Altair is not installed.
+    ConfigError
+        The frame is no comparison, or has the reference alone.
+    """
+    alt = _altair()
+    missing = [name for name in _NEEDED if name not in comparison.columns]
+    if missing:
+        raise ConfigError(f"comparison has no columns {', '.join(missing)}; pass what compare gave")
+    rows = comparison.drop_nulls("difference")
+    if not rows.height:
+        raise ConfigError("comparison holds the reference alone; compare it with another system")
+    panel = [name for name in ("data", "segment") if name in rows.columns]
+    title = pl.concat_str([*panel, pl.format("{}@{}", "metric", "k")], separator=", ")
+    label = pl.col("system")
+    if "level" in rows.columns:
+        label = pl.format("{}: {}", "level", "system")
+    told = (pl.col("p_holm") < _LEVEL).replace_strict(
+        {True: "told apart", False: "not told apart"}, return_dtype=pl.String
+    )
+    table = rows.select(title.alias("panel"), label.alias("label"), told.alias("test"), *_NEEDED)
+    y = alt.Y("label:N", sort=None, title=None)
+    base = alt.Chart(_values(alt, table))
+    zero = alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x=alt.datum(0))
+    bars = base.mark_rule(strokeWidth=2).encode(
+        y=y,
+        x=alt.X("difference_low:Q", title="reference minus system, 95 % interval"),
+        x2="difference_high:Q",
+    )
+    points = base.mark_point(size=60, strokeWidth=2).encode(
+        y=y,
+        x="difference:Q",
+        fillOpacity=alt.condition("datum.test == 'told apart'", alt.value(1), alt.value(0)),
+        fill=alt.value("#4c78a8"),
+        tooltip=["system:N", "metric:N", "difference:Q", "test:N"],
+    )
+    layers = alt.layer(zero, bars, points, data=_values(alt, table)).properties(width=320)
+    chart: alt.FacetChart = layers.facet(
+        facet=alt.Facet("panel:N", sort=None, title=None), columns=1
+    ).resolve_scale(x="independent", y="independent")
+    return chart
+
+
+def lorenz_chart(curves: dict[str, pl.DataFrame]) -> alt.LayerChart:
+    """Draw Lorenz curves of several systems: the further below the diagonal, the less even.
+
+    Parameters
+    ----------
+    curves : dict of name to DataFrame
+        From :func:`ranker.evaluation.lorenz_curve`.
+
+    Returns
+    -------
+    altair.LayerChart
+
+    Raises
+    ------
+    MissingExtraError
+        Altair is not installed.
+    ConfigError
+        No curves.
+    """
+    alt = _altair()
+    if not curves:
+        raise ConfigError("curves is empty; expected frames of lorenz_curve by name")
+    table = pl.concat(
+        frame.select(pl.lit(name).alias("system"), "items", "places")
+        for name, frame in curves.items()
+    )
+    even = pl.DataFrame({"items": [0.0, 1.0], "places": [0.0, 1.0]})
+    x = alt.X("items:Q", title="share of items, least shown first")
+    y = alt.Y("places:Q", title="share of places in lists")
+    lines = (
+        alt.Chart(_values(alt, table))
+        .mark_line()
+        .encode(x=x, y=y, color="system:N", order="items:Q")
+    )
+    diagonal = alt.Chart(_values(alt, even)).mark_line(strokeDash=[4, 3], opacity=0.5)
+    chart: alt.LayerChart = alt.layer(diagonal.encode(x=x, y=y), lines)
+    return chart
+
+
+def _values(alt: ModuleType, table: pl.DataFrame) -> alt.Data:
+    """Rows as they are, in the chart itself: no size limit, no further library."""
+    data: alt.Data = alt.Data(values=table.to_dicts())
+    return data
+
+
+def _altair() -> ModuleType:
+    try:
+        import altair as alt
+    except ImportError:
+        raise MissingExtraError("altair", "plots") from None
+    return alt
