@@ -158,7 +158,7 @@ def compare_over(comparisons: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     if not isinstance(comparisons, Mapping) or not comparisons:
         raise ConfigError("comparisons is empty; expected frames of compare by name of the data")
     shapes = {tuple(frame.columns) for frame in comparisons.values()}
-    if len(shapes) > 1 or not shapes.pop() >= {"system", "metric", "p_permutation", "p_holm"}:
+    if len(shapes) > 1 or not set(shapes.pop()) >= {"system", "metric", "p_permutation", "p_holm"}:
         raise ConfigError(
             "comparisons have different columns, or are not what compare returned; ask all of them "
             "for the same segments"

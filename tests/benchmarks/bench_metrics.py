@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_metrics.py --ranx PYTHON   # of an environment that has ranx
 
 100,000 users with lists of 100 items and about 10 relevant ones each: ndcg, recall, precision, map,
-mrr and hit rate at 10 and 100, every value per user. Everything is made of frames that are in memory.
-Our time includes the checks of the frames. ranx is timed twice: with its own objects made before
+mrr and hit rate at 10 and 100, every value per user. All is made of frames that are in memory. Our
+time includes the checks of the frames. ranx is timed twice: with its own objects made before
 (``ranx``), and with making them from the same columns (``ranx with its input``). The best of the
 repeats counts, compilation left out; the means are compared, too.
 """

@@ -40,7 +40,7 @@ def lists(share: float) -> pl.DataFrame:
     n_right = int(share * N_USERS)
     first = pl.when(pl.col("user_id") < n_right).then("item_id").otherwise(99)
     best = TEST.with_columns(first.alias("item_id"), rank=pl.lit(1))
-    return pl.concat([best, TEST.with_columns(item_id=pl.lit(98), rank=pl.lit(2))])
+    return pl.concat([best, TEST.with_columns(item_id=pl.lit(98, dtype=pl.Int64), rank=pl.lit(2))])
 
 
 SYSTEMS = {"good": lists(0.8), "same": lists(0.8), "bad": lists(0.3)}
