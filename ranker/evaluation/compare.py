@@ -155,7 +155,7 @@ def compare_over(comparisons: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     ConfigError
         No comparisons, or such as have different columns.
     """
-    if not isinstance(comparisons, Mapping) or not comparisons:
+    if not comparisons:
         raise ConfigError("comparisons is empty; expected frames of compare by name of the data")
     shapes = {tuple(frame.columns) for frame in comparisons.values()}
     if len(shapes) > 1 or not set(shapes.pop()) >= {"system", "metric", "p_permutation", "p_holm"}:

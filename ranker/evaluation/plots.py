@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -38,7 +38,7 @@ def comparison_chart(comparison: pl.DataFrame) -> alt.FacetChart:
     ConfigError
         The frame is no comparison, or has the reference alone.
     """
-    alt = _altair()
+    draw: Any = _altair()
     missing = [name for name in _NEEDED if name not in comparison.columns]
     if missing:
         raise ConfigError(f"comparison has no columns {', '.join(missing)}; pass what compare gave")
@@ -54,24 +54,24 @@ def comparison_chart(comparison: pl.DataFrame) -> alt.FacetChart:
         {True: "told apart", False: "not told apart"}, return_dtype=pl.String
     )
     table = rows.select(title.alias("panel"), label.alias("label"), told.alias("test"), *_NEEDED)
-    y = alt.Y("label:N", sort=None, title=None)
-    base = alt.Chart(_values(alt, table))
-    zero = alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x=alt.datum(0))
+    y = draw.Y("label:N", sort=None, title=None)
+    base = draw.Chart(_values(draw, table))
+    zero = draw.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x=draw.datum(0))
     bars = base.mark_rule(strokeWidth=2).encode(
         y=y,
-        x=alt.X("difference_low:Q", title="reference minus system, 95 % interval"),
+        x=draw.X("difference_low:Q", title="reference minus system, 95 % interval"),
         x2="difference_high:Q",
     )
     points = base.mark_point(size=60, strokeWidth=2).encode(
         y=y,
         x="difference:Q",
-        fillOpacity=alt.condition("datum.test == 'told apart'", alt.value(1), alt.value(0)),
-        fill=alt.value("#4c78a8"),
+        fillOpacity=draw.condition("datum.test == 'told apart'", draw.value(1), draw.value(0)),
+        fill=draw.value("#4c78a8"),
         tooltip=["system:N", "metric:N", "difference:Q", "test:N"],
     )
-    layers = alt.layer(zero, bars, points, data=_values(alt, table)).properties(width=320)
+    layers = draw.layer(zero, bars, points, data=_values(draw, table)).properties(width=320)
     chart: alt.FacetChart = layers.facet(
-        facet=alt.Facet("panel:N", sort=None, title=None), columns=1
+        facet=draw.Facet("panel:N", sort=None, title=None), columns=1
     ).resolve_scale(x="independent", y="independent")
     return chart
 
@@ -95,7 +95,7 @@ def lorenz_chart(curves: dict[str, pl.DataFrame]) -> alt.LayerChart:
     ConfigError
         No curves.
     """
-    alt = _altair()
+    draw: Any = _altair()
     if not curves:
         raise ConfigError("curves is empty; expected frames of lorenz_curve by name")
     table = pl.concat(
@@ -103,21 +103,21 @@ def lorenz_chart(curves: dict[str, pl.DataFrame]) -> alt.LayerChart:
         for name, frame in curves.items()
     )
     even = pl.DataFrame({"items": [0.0, 1.0], "places": [0.0, 1.0]})
-    x = alt.X("items:Q", title="share of items, least shown first")
-    y = alt.Y("places:Q", title="share of places in lists")
+    x = draw.X("items:Q", title="share of items, least shown first")
+    y = draw.Y("places:Q", title="share of places in lists")
     lines = (
-        alt.Chart(_values(alt, table))
+        draw.Chart(_values(draw, table))
         .mark_line()
         .encode(x=x, y=y, color="system:N", order="items:Q")
     )
-    diagonal = alt.Chart(_values(alt, even)).mark_line(strokeDash=[4, 3], opacity=0.5)
-    chart: alt.LayerChart = alt.layer(diagonal.encode(x=x, y=y), lines)
+    diagonal = draw.Chart(_values(draw, even)).mark_line(strokeDash=[4, 3], opacity=0.5)
+    chart: alt.LayerChart = draw.layer(diagonal.encode(x=x, y=y), lines)
     return chart
 
 
-def _values(alt: ModuleType, table: pl.DataFrame) -> alt.Data:
+def _values(draw: Any, table: pl.DataFrame) -> alt.Data:
     """Rows as they are, in the chart itself: no size limit, no further library."""
-    data: alt.Data = alt.Data(values=table.to_dicts())
+    data: alt.Data = draw.Data(values=table.to_dicts())
     return data
 
 
