@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ _NEEDED = ("system", "metric", "k", "difference", "difference_low", "difference_
 _LEVEL = 0.05
 
 
-def comparison_chart(comparison: pl.DataFrame) -> alt.FacetChart:
+def comparison_chart(comparison: pl.DataFrame) -> alt.VConcatChart:
     """Draw how far each system is behind or ahead of the reference, with its interval.
 
     Parameters
@@ -27,7 +28,7 @@ def comparison_chart(comparison: pl.DataFrame) -> alt.FacetChart:
 
     Returns
     -------
-    altair.FacetChart
+    altair.VConcatChart
         Right of zero the reference is better; filled points are told apart by the permutation
         test after Holm's adjustment, at 5 %.
 
@@ -54,26 +55,38 @@ def comparison_chart(comparison: pl.DataFrame) -> alt.FacetChart:
         {True: "told apart", False: "not told apart"}, return_dtype=pl.String
     )
     table = rows.select(title.alias("panel"), label.alias("label"), told.alias("test"), *_NEEDED)
-    y = draw.Y("label:N", sort=None, title=None)
-    base = draw.Chart(_values(draw, table))
-    zero = draw.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x=draw.datum(0))
-    bars = base.mark_rule(strokeWidth=2).encode(
-        y=y,
-        x=draw.X("difference_low:Q", title="reference minus system, 95 % interval"),
-        x2="difference_high:Q",
-    )
-    points = base.mark_point(size=60, strokeWidth=2).encode(
-        y=y,
-        x="difference:Q",
-        fillOpacity=draw.condition("datum.test == 'told apart'", draw.value(1), draw.value(0)),
-        fill=draw.value("#4c78a8"),
-        tooltip=["system:N", "metric:N", "difference:Q", "test:N"],
-    )
-    layers = draw.layer(zero, bars, points, data=_values(draw, table)).properties(width=320)
-    chart: alt.FacetChart = layers.facet(
-        facet=draw.Facet("panel:N", sort=None, title=None), columns=1
-    ).resolve_scale(x="independent", y="independent")
+    # Panels are charts of their own: facets of layers would show every row in each of them.
+    panels = [_panel(draw, rows, name) for (name,), rows in _parts(table)]
+    chart: alt.VConcatChart = draw.vconcat(*panels)
     return chart
+
+
+def _parts(table: pl.DataFrame) -> Iterator[tuple[tuple[Any, ...], pl.DataFrame]]:
+    return iter(table.group_by("panel", maintain_order=True))
+
+
+def _panel(draw: Any, rows: pl.DataFrame, title: str) -> Any:
+    y = draw.Y("label:N", sort=None, title=None)
+    x_title = "reference minus system, 95 % interval"
+    zero = draw.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x=draw.datum(0))
+    bars = (
+        draw.Chart()
+        .mark_rule(strokeWidth=2)
+        .encode(y=y, x=draw.X("difference_low:Q", title=x_title), x2="difference_high:Q")
+    )
+    is_told = draw.condition("datum.test == 'told apart'", draw.value(1), draw.value(0))
+    points = (
+        draw.Chart()
+        .mark_point(size=60, strokeWidth=2, fill="#4c78a8")
+        .encode(
+            y=y,
+            x="difference:Q",
+            fillOpacity=is_told,
+            tooltip=["system:N", "metric:N", "difference:Q", "test:N"],
+        )
+    )
+    layers = draw.layer(zero, bars, points, data=_values(draw, rows))
+    return layers.properties(width=320, title=title)
 
 
 def lorenz_chart(curves: dict[str, pl.DataFrame]) -> alt.LayerChart:

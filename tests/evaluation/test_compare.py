@@ -269,7 +269,14 @@ def test_pictures_hold_the_numbers():
         reference="good",
     )
     spec = comparison_chart(table).to_dict()
-    rows = spec["data"]["values"]
+    data = [
+        spec["datasets"][panel["data"]["name"]]
+        if "name" in panel["data"]
+        else panel["data"]["values"]
+        for panel in spec["vconcat"]
+    ]
+    assert all(len({row["panel"] for row in rows}) == 1 for rows in data)
+    rows = [row for rows in data for row in rows]
     assert len(rows) == table.drop_nulls("difference").height
     assert {row["panel"] for row in rows} == {
         f"{segment}, {metric}"
