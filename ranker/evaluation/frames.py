@@ -174,7 +174,8 @@ def _is_plainly_distinct(lists: pl.DataFrame) -> bool:
     if not rank.dtype.is_integer():
         return False
     starts = kernels.run_starts(user)
-    if len(np.unique(user[starts[:-1]])) < len(starts) - 1:
+    first = user[starts[:-1]]
+    if not (first[1:] > first[:-1]).all() and len(np.unique(first)) < len(first):
         return False
     # A rank beyond Int64 becomes null, which is no array of integers: the slow way names it.
     rank = rank.cast(pl.Int64, strict=False)
