@@ -9,6 +9,7 @@ import polars as pl
 
 from ranker.datasets import Dataset, load_complete_journey
 from ranker.evaluation import compare, evaluate, split_by_time
+from ranker.evaluation.compare import SUMMARY_COLUMNS
 from ranker.export import export_recommendations
 from ranker.recommender import TwoStageRecommender
 from ranker.text import format_table, hanging
@@ -56,7 +57,8 @@ def run_demo(output: Path, *, random_state: int = 0) -> None:
 
     _head(f"Lists: NDCG@{_K} on the held-out days, 95 % intervals")
     systems = recommender.recommend_by_system(users, k=_K)
-    print(format_table(compare(systems, test, k=_K, random_state=random_state)))
+    compared = compare(systems, test, k=_K, random_state=random_state)
+    print(format_table(compared.select("system", *SUMMARY_COLUMNS)))
     print("difference = two-stage minus the system, over the same households")
     print()
     print(format_table(evaluate(systems["two-stage"], test, k=_K, train=train)))

@@ -1,4 +1,4 @@
-"""Where the relevant items get lost: not retrieved, or retrieved and ranked too low."""
+"""Where the relevant items get lost: filtered, not retrieved, or ranked too low."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import polars as pl
 
 from features.arrays import BoolArray, Float64Array, Int64Array
 from features.candidates import Candidates
+from ranker.evaluation.metrics import ndcg
 
 UNION, FINAL_LIST = "union", "final list"
 """Stages beside the sources."""
 
+_STEPS = (
+    ("all relevant, in perfect order", None),
+    ("those not filtered, in perfect order", "filtered"),
+    ("those retrieved, in perfect order", "not retrieved"),
+    ("the list", "badly ranked"),
+)
 _DEPTHS = (10, 20, 50, 100, 200, 500)
 
 
@@ -106,6 +113,56 @@ class FunnelCounts:
                     }
                 )
         return pl.DataFrame(rows)
+
+
+class Headroom:
+    """Adds up, over runs of users, what each stage leaves of a perfect list.
+
+    Parameters
+    ----------
+    k : int
+        Length of the list.
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self._values: list[Float64Array] = []
+        self._n_items = np.zeros(len(_STEPS), np.int64)
+
+    def add(self, hits: Hits, n_wanted: Int64Array) -> None:
+        """Count one run of users.
+
+        Parameters
+        ----------
+        hits : Hits
+            Of the relevant items that are not filtered.
+        n_wanted : int64 array [n_users]
+            Relevant items of each user, the filtered ones included; at least 1.
+        """
+        user, n_users = hits.candidates.user, hits.candidates.n_users
+        retrieved = np.bincount(user[hits.is_hit], minlength=n_users)
+        is_listed = hits.is_hit & (hits.final_rank <= self.k)
+        listed = np.zeros((n_users, self.k), np.bool_)
+        listed[user[is_listed], hits.final_rank[is_listed] - 1] = True
+        places = np.arange(self.k)
+        lists = [places < n[:, None] for n in (n_wanted, hits.n_relevant, retrieved)]
+        self._values.append(
+            np.stack([ndcg(list_, n_wanted, k=self.k) for list_ in [*lists, listed]], axis=1)
+        )
+        self._n_items += [n.sum() for n in (n_wanted, hits.n_relevant, retrieved, listed)]
+
+    def frame(self) -> pl.DataFrame:
+        """One row per stage: stage, ndcg, loss, why, n_items (see the recommender's method)."""
+        means = np.concatenate(self._values).mean(axis=0)
+        return pl.DataFrame(
+            {
+                "stage": [stage for stage, _ in _STEPS],
+                "ndcg": means,
+                "loss": [0.0, *(means[:-1] - means[1:])],
+                "why": pl.Series([why for _, why in _STEPS], dtype=pl.String),
+                "n_items": self._n_items,
+            }
+        )
 
 
 def _up_to(depths: Iterable[int], limit: int) -> list[int]:

@@ -30,7 +30,7 @@ from ranker.evaluation.frames import check_pairs
 from ranker.explain.asked import asked_pairs
 from ranker.explain.explainer import Explainer
 from ranker.fitting import Fitting, Settings
-from ranker.funnel import FunnelCounts
+from ranker.funnel import FunnelCounts, Headroom
 from ranker.grades import Grades
 from ranker.holdout import Holdout
 from ranker.labelling import unseen
@@ -694,6 +694,43 @@ class TwoStageRecommender(Learned):
         ):
             counts.add(part)
         return counts.frame(self.depths_)
+
+    def headroom(self, test: FrameLike, *, k: int = 10) -> pl.DataFrame:
+        """What a perfect order of the candidates would score, and where the rest is lost.
+
+        Parameters
+        ----------
+        test : DataFrame or LazyFrame
+            ``user_id``, ``item_id``; all of it counts, items that the user had before included.
+        k : int
+            Length of the list.
+
+        Returns
+        -------
+        DataFrame
+            One row per stage, each made of what the one before left: all relevant items, those not
+            filtered (where nothing is taken again, lists leave out what the user had), those
+            retrieved by some source, all three in perfect order, and the list as it is served
+            before it is filled up. Columns: stage, ndcg (at k, mean over users, always divided by
+            what all relevant items would give), loss (of NDCG, to the row above; the losses and
+            the last NDCG add up to 1), why (filtered, not retrieved, badly ranked) and n_items
+            (relevant items left; of the list, within its first k).
+        """
+        check_count(k=k)
+        wanted = check_pairs(test, table="test").unique()
+        check_same_ids(test=wanted, interactions=self._fitted().log)
+        exclude = self._excludes_seen(None)
+        relevant = unseen(wanted, self._server.snapshot.history) if exclude else wanted
+        headroom = Headroom(k)
+        users = self._server.snapshot.history.select(wanted["user_id"].unique().sort())
+        n_wanted = wanted.group_by("user_id").len()
+        for hits in self._map(
+            users, lambda part: self._server.hits(part, relevant, exclude_seen=exclude), "headroom"
+        ):
+            own = hits.candidates.users.values.rename("user_id").to_frame()
+            n = own.join(n_wanted, on="user_id", how="left", maintain_order="left")["len"]
+            headroom.add(hits, n.cast(pl.Int64).to_numpy())
+        return headroom.frame()
 
     def choose_depths(self, total: int = 300, *, deepest: int = 500) -> dict[str, int]:
         """How many items to ask each source for, if each user may have so many in all.

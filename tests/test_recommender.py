@@ -264,6 +264,38 @@ def test_the_funnel_adds_up(fitted):
     assert at_ten["recall"] <= recall + 1e-12, "recall@10 divides by at most ten"
 
 
+@pytest.mark.parametrize("repeats", [True, False])
+def test_headroom_adds_up(repeats):
+    train, test = split_by_time(LOG, test_fraction=0.2)
+    recommender = small(repeats=repeats).fit(train)
+    table = recommender.headroom(test, k=5)
+    assert table["why"].to_list() == [None, "filtered", "not retrieved", "badly ranked"]
+    assert table["ndcg"][0] == 1.0
+    assert (table["loss"] >= 0).all()
+    assert table["loss"].sum() + table["ndcg"][-1] == pytest.approx(1.0)
+    relevant = test.select("user_id", "item_id").unique()
+    users = relevant["user_id"].unique().sort()
+    seen = train.select("user_id", "item_id").unique()
+    unseen = relevant.join(seen, on=["user_id", "item_id"], how="anti")
+    left = relevant if repeats else unseen
+    retrieved = recommender.generate_candidates(users).join(
+        left, on=["user_id", "item_id"], how="semi"
+    )
+    lists = recommender.recommend(users, k=5)
+    served = lists.filter(pl.col("score").is_not_null())
+    hits = served.join(relevant, on=["user_id", "item_id"], how="semi").height
+    assert table["n_items"].to_list() == [relevant.height, left.height, retrieved.height, hits]
+    ndcg = evaluate(served, relevant, k=5, metrics="ndcg")["mean"].item()
+    assert table["ndcg"][-1] == pytest.approx(ndcg)
+    perfect = retrieved.select("user_id", "item_id").with_columns(
+        rank=pl.int_range(1, pl.len() + 1).over("user_id")
+    )
+    best = evaluate(perfect, relevant, k=5, metrics="ndcg")["mean"].item()
+    assert table["ndcg"][2] == pytest.approx(best)
+    with pytest.raises(ranker.ConfigError, match="k=0; expected a whole number"):
+        recommender.headroom(test, k=0)
+
+
 def test_systems_are_compared_from_the_same_candidates(fitted):
     systems = fitted.recommend_by_system(["u001", "nobody"], k=5)
     assert list(systems) == [*fitted.depths_, "fusion", "two-stage"]

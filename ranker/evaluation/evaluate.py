@@ -10,15 +10,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.arrays import Float32Array
 from features.errors import ConfigError, SchemaError
+from ranker.evaluation.beyond import LIST_METRICS, SYSTEM_METRICS, ListFacts, check_needs
 from ranker.evaluation.frames import FrameLike, check_pairs, check_recommendations
 from ranker.evaluation.intervals import bootstrap_intervals
 from ranker.evaluation.metrics import METRICS, check_metric_name, hit_matrix
-from ranker.evaluation.novelty import information_matrix, mean_information
 
-COVERAGE, NOVELTY = "coverage", "novelty"
+COVERAGE = "coverage"
 DEFAULT_METRICS = ("ndcg", "recall", "map", "mrr", "hit_rate", COVERAGE)
-_KNOWN = (*METRICS, COVERAGE, NOVELTY)
+KNOWN_METRICS = (*METRICS, *LIST_METRICS, *SYSTEM_METRICS)
+
+Embedding = tuple[pl.Series, Float32Array]
+Cell = tuple[str, int]
 
 
 def evaluate(
@@ -29,6 +33,8 @@ def evaluate(
     metrics: str | Sequence[str] | None = None,
     train: FrameLike | None = None,
     exclude_seen: bool = False,
+    other: FrameLike | None = None,
+    embedding: Embedding | None = None,
     random_state: int = 0,
 ) -> pl.DataFrame:
     """Mean over the test users of each metric at each depth, with a 95 % bootstrap interval.
@@ -47,16 +53,23 @@ def evaluate(
     k : int or sequence of int
         Depths, at least 1.
     metrics : str or sequence of str, optional
-        Names of :data:`ranker.evaluation.METRICS`, ``"coverage"`` or ``"novelty"``. Left out, they
-        are ndcg, recall, map, mrr, hit_rate, and, where ``train`` is given, coverage.
+        Names of :data:`ranker.evaluation.METRICS` (accuracy),
+        :data:`ranker.evaluation.LIST_METRICS` (other values of a list) or
+        :data:`ranker.evaluation.SYSTEM_METRICS` (values of all lists together), each at every
+        depth of ``k``, or with its own one, as in ``"ndcg@10"``. Left out, they are ndcg, recall,
+        map, mrr, hit_rate, and, where ``train`` is given, coverage.
     train : DataFrame or LazyFrame, optional
         ``user_id, item_id`` of what the recommender was fitted on. Its distinct items are the
-        catalogue of coverage, the shares of its users who took an item make novelty (mean bits,
-        see :func:`ranker.evaluation.novelty.mean_information`), and its pairs are what
-        ``exclude_seen`` excludes.
+        catalogue of coverage and Gini index, the shares of its users who took an item make
+        novelty (mean bits, see :func:`ranker.evaluation.novelty.mean_information`), and its pairs
+        are what ``exclude_seen`` excludes.
     exclude_seen : bool
         Take the pairs of ``train`` out of ``test``: for recommenders that do not repeat what a user
         has had. Users with nothing left are left out.
+    other : DataFrame or LazyFrame, optional
+        The recommendations that ``"overlap"`` compares with.
+    embedding : (Series, float32 array [n_items, n_factors]), optional
+        Ids of items, and their vectors, for ``"intra_list_diversity"``.
     random_state : int
         Seed of the bootstrap.
 
@@ -64,9 +77,9 @@ def evaluate(
     -------
     pl.DataFrame
         ``metric`` (String), ``k`` (Int64), ``mean``, ``ci_low``, ``ci_high`` (Float64), ``n_users``
-        (Int64); one row per metric and depth, in the order asked for. Coverage is the share of the
-        catalogue that occurs within the first k of the lists of the ``n_users`` test users; it is
-        not a mean over users, so its interval is null.
+        (Int64); one row per metric and depth, in the order asked for. Coverage (the share of the
+        catalogue that occurs within the first k of the lists of the ``n_users`` test users) and
+        Gini index are not means over users, so their interval is null.
 
     Raises
     ------
@@ -75,7 +88,8 @@ def evaluate(
         bad or repeated ranks, repeated items, or no test rows. One error names all problems of
         the frame.
     ConfigError
-        An unknown metric or a bad k; coverage, novelty or ``exclude_seen`` without ``train``.
+        An unknown metric or a bad k; a metric without what it is made of (``train``, ``other``,
+        ``embedding``), ``exclude_seen`` without ``train``.
 
     Examples
     --------
@@ -84,19 +98,18 @@ def evaluate(
     >>> evaluate(recommendations, test, k=2, metrics="mrr").row(0)
     ('mrr', 2, 0.25, 0.0, 0.5, 2)
     """
-    names = _metric_names(metrics, train)
-    depths = _depths(k)
-    judged = _judge(recommendations, test, max(depths), train, exclude_seen, NOVELTY in names)
-    cells = [(name, depth) for name in names if name != COVERAGE for depth in depths]
-    summary: dict[tuple[str, int], tuple[float, float | None, float | None]] = {}
-    if cells:
-        intervals = bootstrap_intervals(_values(judged, cells), random_state=random_state)
-        summary |= {c: (i.mean, i.low, i.high) for c, i in zip(cells, intervals, strict=True)}
-    if COVERAGE in names:
-        shares = zip(depths, _coverage(judged, depths), strict=True)
-        summary |= {(COVERAGE, depth): (share, None, None) for depth, share in shares}
+    cells = _cells(metrics, k, _given(train, other, embedding))
+    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding)
+    of_user = [cell for cell in cells if cell[0] not in SYSTEM_METRICS]
+    summary: dict[Cell, tuple[float, float | None, float | None]] = {}
+    if of_user:
+        intervals = bootstrap_intervals(_values(judged, of_user), random_state=random_state)
+        summary |= {c: (i.mean, i.low, i.high) for c, i in zip(of_user, intervals, strict=True)}
+    for name, depth in cells:
+        if name in SYSTEM_METRICS:
+            summary[name, depth] = (SYSTEM_METRICS[name](judged.facts, k=depth), None, None)
     n_users = len(judged.users)
-    rows = [(name, k, *summary[name, k], n_users) for name in names for k in depths]
+    rows = [(*cell, *summary[cell], n_users) for cell in cells]
     schema = {"metric": pl.String, "k": pl.Int64, "mean": pl.Float64}
     schema |= {"ci_low": pl.Float64, "ci_high": pl.Float64, "n_users": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -110,12 +123,14 @@ def evaluate_per_user(
     metrics: str | Sequence[str] | None = None,
     train: FrameLike | None = None,
     exclude_seen: bool = False,
+    other: FrameLike | None = None,
+    embedding: Embedding | None = None,
 ) -> pl.DataFrame:
     """The values that :func:`evaluate` summarises: for paired comparisons and for segments.
 
     Parameters
     ----------
-    recommendations, test, k, metrics, train, exclude_seen
+    recommendations, test, k, metrics, train, exclude_seen, other, embedding
         As for :func:`evaluate`; coverage is left out of the default, being no user's value.
 
     Returns
@@ -128,12 +143,10 @@ def evaluate_per_user(
     Raises
     ------
     SchemaError, ConfigError
-        As :func:`evaluate`; ConfigError also where coverage is asked for.
+        As :func:`evaluate`; ConfigError also where coverage or gini is asked for.
     """
-    names = _metric_names(metrics, train, coverage_hint="use evaluate for it", per_user=True)
-    depths = _depths(k)
-    judged = _judge(recommendations, test, max(depths), train, exclude_seen, NOVELTY in names)
-    cells = [(name, depth) for name in names for depth in depths]
+    cells = _cells(metrics, k, _given(train, other, embedding), per_user=True)
+    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding)
     values = _values(judged, cells)
     users = judged.users.cast(test.collect_schema()["user_id"])
     return pl.concat(
@@ -149,89 +162,106 @@ def evaluate_per_user(
 
 @dataclass(frozen=True)
 class _Judged:
-    """Test users in ascending order with their hits, and what coverage needs."""
+    """Test users in ascending order with their hits, and what else is known of their lists."""
 
     users: pl.Series
     hits: NDArray[np.bool_]
     n_relevant: NDArray[np.int64]
-    lists: pl.DataFrame
-    catalogue: pl.Series  # distinct items of train; empty without it
-    information: NDArray[np.float64] | None  # bits by rank; None where nobody asks
+    facts: ListFacts
 
 
 def _judge(
     recommendations: FrameLike,
     test: FrameLike,
-    depth: int,
+    cells: Sequence[Cell],
     train: FrameLike | None,
     exclude_seen: bool,
-    with_novelty: bool,
+    other: FrameLike | None,
+    embedding: Embedding | None,
 ) -> _Judged:
     if exclude_seen and train is None:
         raise ConfigError("exclude_seen=True needs train=, the interactions that users have seen")
     pairs = truth = check_pairs(test, table="test")
     lists = check_recommendations(recommendations, like=pairs)
     seen = None if train is None else check_pairs(train, table="train", like=pairs)
+    others = None if other is None else check_recommendations(other, like=pairs)
     if exclude_seen and seen is not None:
         truth = pairs.join(seen, on=["user_id", "item_id"], how="anti")
         if truth.height == 0:
             problem = f"all {pairs.height} rows are pairs that train has already, so exclude_seen "
             raise SchemaError("test", [problem + "leaves no user; pass False where items repeat"])
     users = truth["user_id"].unique().sort()
+    depth = max(depth for _, depth in cells)
     hits, n_relevant = hit_matrix(lists, truth, users, depth=depth)
-    catalogue = (truth.clear() if seen is None else seen)["item_id"].unique()
-    information = None
-    if with_novelty and seen is not None:
-        information = information_matrix(lists, seen, users, depth=depth)
-    return _Judged(users, hits, n_relevant, lists, catalogue, information)
+    facts = ListFacts(users, lists, hits, depth, train=seen, other=others, embedding=embedding)
+    return _Judged(users, hits, n_relevant, facts)
 
 
-def _values(judged: _Judged, cells: Sequence[tuple[str, int]]) -> NDArray[np.float64]:
+def _values(judged: _Judged, cells: Sequence[Cell]) -> NDArray[np.float64]:
     """Float64 [n_users, n_cells] of the metric and depth of each cell."""
     columns = []
     for name, depth in cells:
-        if name == NOVELTY and judged.information is not None:
-            columns.append(mean_information(judged.information, k=depth))
+        if name in LIST_METRICS:
+            columns.append(LIST_METRICS[name](judged.facts, k=depth))
         else:
             columns.append(METRICS[name](judged.hits, judged.n_relevant, k=depth))
     return np.column_stack(columns)
 
 
-def _coverage(judged: _Judged, depths: Sequence[int]) -> list[float]:
-    best_rank = (
-        judged.lists.join(judged.users.to_frame(), on="user_id", how="semi")
-        .group_by("item_id")
-        .agg(pl.col("rank").min())
-        .join(judged.catalogue.to_frame(), on="item_id", how="semi")["rank"]
-    )
-    return [int((best_rank <= k).sum()) / len(judged.catalogue) for k in depths]
+def _given(
+    train: FrameLike | None, other: FrameLike | None, embedding: Embedding | None
+) -> frozenset[str]:
+    named = {"train": train, "other": other, "embedding": embedding}
+    return frozenset(name for name, value in named.items() if value is not None)
 
 
-def _metric_names(
+def _cells(
     metrics: str | Sequence[str] | None,
-    train: FrameLike | None,
-    coverage_hint: str = "pass train=, whose items are the catalogue",
+    k: int | Sequence[int],
+    given: frozenset[str],
     *,
     per_user: bool = False,
-) -> list[str]:
-    no_coverage = per_user or train is None
+) -> list[Cell]:
+    """Metrics and depths in the order asked for, each once."""
+    depths = _depths(k)
     if metrics is None:
-        return [name for name in DEFAULT_METRICS if name != COVERAGE or not no_coverage]
-    asked = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
+        has_coverage = "train" in given and not per_user
+        asked = [name for name in DEFAULT_METRICS if name != COVERAGE or has_coverage]
+    else:
+        asked = [metrics] if isinstance(metrics, str) else list(metrics)
     if not asked:
-        raise ConfigError(f"metrics is empty; expected some of {', '.join(_KNOWN)}")
-    names = [check_metric_name(name, known=_KNOWN) for name in asked]
-    if NOVELTY in names and train is None:
+        raise ConfigError(f"metrics is empty; expected some of {', '.join(KNOWN_METRICS)}")
+    cells: dict[Cell, None] = {}
+    for text in asked:
+        name, own_depth = parse_metric(text)
+        check_needs(name, given, per_user=per_user)
+        cells |= {(name, depth): None for depth in (depths if own_depth is None else [own_depth])}
+    return list(cells)
+
+
+def parse_metric(text: str) -> tuple[str, int | None]:
+    """Name and depth of ``"ndcg@10"``; the depth of ``"ndcg"`` is None.
+
+    Raises
+    ------
+    ConfigError
+        An unknown name, or a depth that is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> parse_metric("ndcg@10"), parse_metric("coverage")
+    (('ndcg', 10), ('coverage', None))
+    """
+    name, at, depth = str(text).partition("@")
+    check_metric_name(name, known=KNOWN_METRICS)
+    if not at:
+        return name, None
+    if not (depth.isascii() and depth.isdigit()) or int(depth) < 1:
         raise ConfigError(
-            "novelty is made of the shares of users who took an item: pass train=, or leave it out "
-            "of metrics"
+            f"metric {text!r} has the depth {depth!r}; expected a whole number of at least 1 after "
+            f"the @, as in '{name}@10'"
         )
-    if COVERAGE in names and no_coverage:
-        raise ConfigError(
-            "coverage is the share of the catalogue that is recommended, not a value of a user or "
-            f"of test alone: {coverage_hint}, or leave it out of metrics"
-        )
-    return names
+    return name, int(depth)
 
 
 def _depths(k: int | Sequence[int]) -> list[int]:

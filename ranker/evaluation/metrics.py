@@ -18,6 +18,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.errors import ConfigError
+from features.ids import Ids
+from ranker.evaluation import kernels
 
 Hits = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -102,10 +104,7 @@ def mrr(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
     Source: Voorhees, "The TREC-8 Question Answering Track Report", 1999.
     """
     _check(hits, n_relevant, k)
-    users, ranks = np.nonzero(hits[:, :k])  # row-major: each user's hits in order of rank
-    users, first = np.unique(users, return_index=True)
-    values = np.zeros(len(hits))
-    values[users] = 1.0 / (ranks[first] + 1)
+    values: Values = kernels.reciprocal_rank(hits, min(k, hits.shape[1]))
     return values
 
 
@@ -118,11 +117,7 @@ def average_precision(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
     cut at k.
     """
     _check(hits, n_relevant, k)
-    users, ranks = np.nonzero(hits[:, :k])  # row-major: each user's hits in order of rank
-    n_hits = np.bincount(users, minlength=len(hits))
-    nth_hit = np.arange(1, len(users) + 1) - np.repeat(np.cumsum(n_hits) - n_hits, n_hits)
-    total = np.bincount(users, weights=nth_hit / (ranks + 1), minlength=len(hits))
-    values: Values = total / np.minimum(n_relevant, k)
+    values: Values = kernels.precision_sum(hits, min(k, hits.shape[1])) / np.minimum(n_relevant, k)
     return values
 
 
@@ -135,11 +130,40 @@ def ndcg(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
     with the discount of Burges et al., ICML 2005.
     """
     _check(hits, n_relevant, k)
-    users, ranks = np.nonzero(hits[:, :k])
-    gain = np.bincount(users, weights=1.0 / np.log2(ranks + 2), minlength=len(hits))
     n_ideal = np.minimum(n_relevant, k)
-    ideal = np.cumsum(1.0 / np.log2(np.arange(2, n_ideal.max(initial=0) + 2)))
-    values: Values = gain / ideal[n_ideal - 1]
+    n_places = max(int(n_ideal.max(initial=1)), min(k, hits.shape[1]), 1)
+    discount = 1.0 / np.log2(np.arange(2, n_places + 2))
+    gain = kernels.discounted_sum(hits, discount, min(k, hits.shape[1]))
+    values: Values = gain / np.cumsum(discount)[n_ideal - 1]
+    return values
+
+
+def r_precision(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
+    """Precision at the rank that a perfect list would end at: ``hits@R / R, R = n_relevant``.
+
+    Ranks beyond k hold misses, so give a k that is not below what users have relevant.
+    Source: Manning, Raghavan, Schütze, *Introduction to Information Retrieval*, section 8.4.
+    """
+    _check(hits, n_relevant, k)
+    values: Values = kernels.hits_among(hits, np.minimum(n_relevant, k)) / n_relevant
+    return values
+
+
+def auc(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
+    """Share of the pairs of a relevant item and a miss within k that are in the right order.
+
+    ``sum over hits at ranks r <= k of (misses behind r) / (n_relevant * misses within k)``. A
+    relevant item that is not within k stands behind every miss there; where all k places hold
+    hits, the value is ``k / n_relevant``. With the whole catalogue listed and k its size, this is
+    the area under the ROC curve. An order is all there is, so no pair is tied.
+    Source: Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009,
+    section 4.1; cut at k as in Schröder et al., "Setting Goals and Choosing Metrics for
+    Recommender System Evaluations", 2011.
+    """
+    _check(hits, n_relevant, k)
+    n_hits = _count(hits, k)
+    right = kernels.ordered_pairs(hits, min(k, hits.shape[1]), k)
+    values: Values = np.where(n_hits == k, n_hits, right / np.maximum(k - n_hits, 1)) / n_relevant
     return values
 
 
@@ -152,6 +176,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "mrr": mrr,
         "map": average_precision,
         "ndcg": ndcg,
+        "r_precision": r_precision,
+        "auc": auc,
     }
 )
 
@@ -205,22 +231,30 @@ def hit_matrix(
         raise ConfigError(f"depth is {depth}; expected at least 1")
     if users.n_unique() != len(users):
         raise ConfigError(f"users repeats {len(users) - users.n_unique()} ids; pass each user once")
-    rows = users.rename("user_id").to_frame().with_row_index("row")
-    relevant = truth.select("user_id", "item_id").unique().join(rows, on="user_id")
-    n_relevant = np.bincount(relevant["row"].to_numpy(), minlength=len(users)).astype(np.int64)
-    # The order of a Polars join is not guaranteed: the hits are scattered by row and rank.
-    found = (
-        recommended.select("user_id", "item_id", "rank")
-        .filter(pl.col("rank").is_between(1, depth))
-        .join(relevant, on=["user_id", "item_id"])
-    )
+    row_of = Ids(users)
+    relevant = truth.select("user_id", "item_id")
+    user, item = row_of.encode(relevant["user_id"]), relevant["item_id"]
+    listed = recommended["item_id"]
+    if not item.dtype.is_integer():  # text is looked up once, then both sides are numbers
+        known = Ids(item.unique())
+        item, listed = (pl.Series(known.encode(ids)) for ids in (item, listed))
+    indptr, items = kernels.group_distinct(user.astype(np.int64), _int64(item), len(users))
+    list_user = recommended["user_id"]
     hits = np.zeros((len(users), depth), dtype=np.bool_)
-    hits[found["row"].to_numpy(), found["rank"].cast(pl.Int64).to_numpy() - 1] = True
-    return hits, n_relevant
+    if list_user.dtype.is_integer() and users.is_sorted():
+        row = kernels.find_sorted(_int64(list_user), _int64(users))
+    else:
+        row = row_of.encode(list_user).astype(np.int64)
+    kernels.mark_hits(row, _int64(listed), _int64(recommended["rank"]), indptr, items, hits)
+    return hits, np.diff(indptr)
+
+
+def _int64(values: pl.Series) -> Counts:
+    return values.cast(pl.Int64).to_numpy()
 
 
 def _count(hits: Hits, k: int) -> Counts:
-    counts: Counts = hits[:, :k].sum(axis=1, dtype=np.int64)
+    counts: Counts = kernels.hits_among(hits, np.full(len(hits), k, np.int64))
     return counts
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from features.clock import Clock, ClockKind
 from features.errors import ConfigError, SchemaError
 from features.schema import check_interactions, missing_column, time_columns
+from ranker.arguments import check_count
 from ranker.evaluation.frames import FrameLike, collect
 
 
@@ -97,6 +98,67 @@ def split_by_time(
     return frame.filter(~is_test), frame.filter(is_test)
 
 
+def rolling_origin(
+    interactions: FrameLike,
+    *,
+    test: str | int,
+    n_windows: int = 3,
+    step: str | int | None = None,
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Several test periods one after another, each with all that lies before it as train.
+
+    Nothing of the future leaks into a window. Windows share their train rows, so their results
+    are no independent trials. Source: Tashman, "Out-of-Sample Tests of Forecasting Accuracy",
+    International Journal of Forecasting 2000, section 3 (rolling origin, expanding train).
+
+    Parameters
+    ----------
+    interactions : DataFrame or LazyFrame
+        As for :func:`split_by_time`.
+    test : str or int
+        Length of every test period. The last one ends with the last timestamp.
+    n_windows : int
+    step : str or int, optional
+        From one origin to the next; ``test`` where left out, so that the periods touch.
+
+    Returns
+    -------
+    list of (train, test), the oldest first
+        Rows after a window's period are in neither of its frames.
+
+    Raises
+    ------
+    SchemaError, ConfigError
+        As :func:`split_by_time`; ConfigError also where the log is too short for the windows, or a
+        window has no test rows.
+
+    Examples
+    --------
+    >>> log = pl.DataFrame({"user_id": 1, "item_id": [1, 2, 3], "timestamp": [10, 20, 30]})
+    >>> [part["item_id"].to_list() for part in rolling_origin(log, test=10, n_windows=2)[0]]
+    [[1], [2]]
+    """
+    check_count(n_windows=n_windows)
+    frame = collect(interactions, table="interactions")
+    clock, ticks = _read_clock(frame)
+    length = _length(test, clock)
+    stride = length if step is None else _length(step, clock, name="step")
+    first, last = int(ticks.min()), int(ticks.max())  # type: ignore[arg-type]
+    windows = []
+    for age in reversed(range(n_windows)):
+        end = last - age * stride + clock.step
+        is_train, is_test = ticks < end - length, (ticks >= end - length) & (ticks < end)
+        if end - length <= first or not is_test.any():
+            raise ConfigError(
+                f"window {n_windows - age} of {n_windows}, test={test!r} and step={step!r}, has no "
+                f"{'train' if end - length <= first else 'test'} rows: the {frame.height} "
+                f"timestamps run from {frame['timestamp'].min()!s} to {frame['timestamp'].max()!s}"
+                "; ask for fewer or other windows"
+            )
+        windows.append((frame.filter(is_train), frame.filter(is_test)))
+    return windows
+
+
 def _read_clock(frame: pl.DataFrame) -> tuple[Clock, pl.Series]:
     """What the timestamps mean, and the Int64 tick of every row."""
     needed = ("user_id", "item_id", "timestamp")
@@ -117,12 +179,14 @@ def _read_clock(frame: pl.DataFrame) -> tuple[Clock, pl.Series]:
     return clock, pl.Series("tick", clock.ticks(canonical["timestamp"]))
 
 
-def _length(test: str | int, clock: Clock) -> int:
+def _length(test: str | int, clock: Clock, name: str = "test") -> int:
     if isinstance(test, bool) or not isinstance(test, str | int):
-        raise ConfigError(f"test={test!r}; expected a duration such as '28d', or a whole number")
+        raise ConfigError(f"{name}={test!r}; expected a duration such as '28d', or a whole number")
     length = clock.duration(test)
     if length % clock.step:
-        raise ConfigError(f"test={test!r} is not a whole number of days but timestamp holds dates")
+        raise ConfigError(
+            f"{name}={test!r} is not a whole number of days but timestamp holds dates"
+        )
     return length
 
 

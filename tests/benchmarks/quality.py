@@ -20,6 +20,7 @@ import polars as pl
 from cases import CASES, Case, Split, load_case
 
 from ranker import TwoStageRecommender, compare
+from ranker.evaluation.compare import SUMMARY_COLUMNS
 from ranker.text import format_table
 
 SERVED = "served"
@@ -54,7 +55,7 @@ def run(name: str, case: Case, seed: int, preset: str) -> None:
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\n{name}, seed {seed}, preset {preset}: NDCG@10, {test['user_id'].n_unique()} users")
-    print(format_table(table))
+    print(format_table(table.select("system", *SUMMARY_COLUMNS)))
     print(f"{len(case.splits)} splits, {seconds:.0f} s, {peak:.1f} GB", flush=True)
 
 
