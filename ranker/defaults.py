@@ -7,11 +7,14 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
+from features.choice import choose_columns
 from features.clock import ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
+from features.words import WORDS
 from ranker.candidates.als import ALS
 from ranker.candidates.base import Generator
+from ranker.candidates.content import TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
 from ranker.candidates.ease import EASE
 from ranker.candidates.item_knn import ItemKNN
@@ -33,7 +36,9 @@ _EASE_ITEMS = 5_000  # EASE inverts a matrix of all items for every snapshot: se
 _OWN_DEPTH = 400  # own history is the best source there is, and rarely longer
 
 
-def default_generators(facts: LogFacts, *, repeats: bool, n_items: int) -> dict[str, Generator]:
+def default_generators(
+    facts: LogFacts, *, repeats: bool, n_items: int, items: pl.DataFrame | None = None
+) -> dict[str, Generator]:
     """The sources for a log.
 
     With a common clock what is taken now decides, and further sources of old pairs were worth
@@ -46,6 +51,8 @@ def default_generators(facts: LogFacts, *, repeats: bool, n_items: int) -> dict[
         Whether items are taken again.
     n_items : int
         Items with events.
+    items : DataFrame, optional
+        Their attributes, canonical.
     """
     generators: dict[str, Generator] = {"popular": Popularity()}
     if facts.clock.is_comparable:
@@ -62,6 +69,8 @@ def default_generators(facts: LogFacts, *, repeats: bool, n_items: int) -> dict[
             generators["transitions"] = Transitions()
         if n_items <= _EASE_ITEMS:
             generators["ease"] = EASE()
+        if items is not None and choose_columns(items, None, WORDS).columns:
+            generators["text"] = TextSimilarity()
     return generators
 
 

@@ -151,7 +151,9 @@ class Fitting:
         folds = settings.folds(log, facts)
         repeats = repeats_in(folds) if settings.repeats is None else settings.repeats
         if named is None:
-            named = default_generators(facts, repeats=repeats, n_items=log["item_id"].n_unique())
+            named = default_generators(
+                facts, repeats=repeats, n_items=log["item_id"].n_unique(), items=tables[0]
+            )
         check_n_candidates(settings.n_candidates, named)
         depths = depths_of(named, settings.n_candidates)
         every_item = wants_every_item(settings.n_candidates, log, tables[0])

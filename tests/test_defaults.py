@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from features.history import LogFacts
@@ -42,6 +43,15 @@ def test_sources_follow_the_clock_and_whether_things_are_taken_again(clock, repe
 def test_ease_is_for_catalogues_whose_matrix_is_inverted_in_seconds():
     assert "ease" in names("sequence", repeats=False, n_items=5_000)
     assert "ease" not in names("sequence", repeats=False, n_items=5_001)
+
+
+def test_a_table_with_words_brings_their_source():
+    facts = LogFacts.of(check_interactions(make_log("none")))
+    numbers = pl.DataFrame({"item_id": ["a", "b"], "price": [1.5, 2.5]})
+    texts = numbers.with_columns(title=pl.Series(["red shoe", "blue shoe"]))
+    for items, found in ((None, False), (numbers, False), (texts, True)):
+        sources = default_generators(facts, repeats=False, n_items=9, items=items)
+        assert ("text" in sources) is found
 
 
 @pytest.mark.parametrize("clock", ["sequence", "none"])

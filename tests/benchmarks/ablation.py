@@ -78,7 +78,9 @@ def label_tables(case: Case, split: Split, seed: int, max_groups: int, n_users: 
     facts = LogFacts.of(log)
     folds = choose_holdout(facts, None, None, None).folds(log, facts, random_state=seed)
     repeats = repeats_in(folds)
-    specs = default_generators(facts, repeats=repeats, n_items=log["item_id"].n_unique())
+    specs = default_generators(
+        facts, repeats=repeats, n_items=log["item_id"].n_unique(), items=items
+    )
     stage = infer_stage(log, facts, items=items, blocks=all_blocks())
     shared = {"facts": facts, "generators": specs, "stage": stage, "items": items}
 
