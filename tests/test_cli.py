@@ -210,6 +210,18 @@ def test_an_unknown_metric_stops_before_any_fit(folder: Path, capsys: pytest.Cap
     assert "unknown metric 'ndgc'; the nearest known one is 'ndcg'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [("ndcg@0", "metric 'ndcg@0' has the depth '0'"), ("overlap", "pass other=")],
+)
+def test_a_metric_that_cannot_be_stops_before_any_fit(
+    metric: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "ranker.toml").write_text(CONFIG + f'[evaluate]\nmetrics = ["{metric}"]\n')
+    assert run("evaluate", folder / "ranker.toml") == 2
+    assert message in capsys.readouterr().err
+
+
 def test_doctor_names_a_split_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[str]):
     (folder / "ranker.toml").write_text(CONFIG.replace('"7d"', "7"))
     assert run("doctor", folder / "ranker.toml") == 1

@@ -27,7 +27,7 @@ preset = "fast"
 random_state = 1
 [evaluate]
 k = [5, 10]
-metrics = ["ndcg", "coverage"]
+metrics = ["ndcg", "coverage", "repetition@12"]
 [export]
 k = 5
 chunk_size = 25
@@ -114,6 +114,7 @@ def test_evaluate_prints_metrics_and_funnel_and_leaves_the_model_alone(
         ["ndcg", "10"],
         ["coverage", "5"],
         ["coverage", "10"],
+        ["repetition", "12"],
     ]
     assert len(funnel.splitlines()) > 2
     assert max(len(line) for line in out.splitlines()) <= 100

@@ -71,13 +71,16 @@ def fit(*, config: str, quiet: bool) -> int:
 def evaluate(*, config: str, quiet: bool) -> int:
     """Hold out the newest interactions, fit on the rest, and print how good the lists are."""
     from ranker import evaluation
-    from ranker.evaluation.metrics import check_metric_name
+    from ranker.evaluation.beyond import check_needs
     from ranker.text import format_table
 
     settings = load_config(config)
     wanted = settings.evaluate
-    for name in wanted.metrics or ():  # before the fit, which takes minutes
-        check_metric_name(name, known=(*evaluation.METRICS, "coverage"))
+    deepest = max(wanted.k)
+    for text in wanted.metrics or ():  # before the fit, which takes minutes
+        name, depth = evaluation.parse_metric(text)
+        check_needs(name, frozenset({"train"}), per_user=False)
+        deepest = max(deepest, depth or 0)
     data = _load(settings)
     train, test = evaluation.split_by_time(data.interactions, **settings.split.keywords)
     _say(f"train {train.height:,} interactions, test {test.height:,}", quiet=quiet)
@@ -87,7 +90,7 @@ def evaluate(*, config: str, quiet: bool) -> int:
     if exclude_seen is None:
         exclude_seen = not recommender.repeats_
     users = test["user_id"].unique().sort()
-    lists = recommender.recommend(users, k=max(wanted.k), exclude_seen=exclude_seen)
+    lists = recommender.recommend(users, k=deepest, exclude_seen=exclude_seen)
     judged = evaluation.evaluate(
         lists,
         test,

@@ -51,7 +51,7 @@ path = "model"                       # the folder that `ranker fit` saves to
 
 [evaluate]
 k = [10, 20]
-# metrics = ["ndcg", "recall", "map", "mrr", "hit_rate", "coverage"]
+# metrics = ["ndcg", "recall@50", "map", "mrr", "hit_rate", "coverage"]  # with @ at that depth only
 
 [export]
 path = "export"
