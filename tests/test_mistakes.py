@@ -337,7 +337,7 @@ DENIED = pl.DataFrame({"user_id": ["u001"], "item_id": ["i001"]})
         (lambda: Thompson(success="a", trial="b", prior=("a", "b")), r"prior=\('a', 'b'\); exp"),
         (
             lambda: FilterAvailable(TIMED, at="2024-01-05"),
-            "FilterAvailable: at: '2024-01-05' is no instant",
+            "FilterAvailable: at='2024-01-05' is a str; expected a datetime",
         ),
         (
             lambda: FilterAvailable(TIMED.with_columns(shop=1), by="shop"),
@@ -506,7 +506,7 @@ def test_columns_that_a_filter_would_pass_over():
     with pytest.raises(SchemaError, match="'household' has no meaning here; expected 'user_id'"):
         FilterDenied(pairs)
     with pytest.raises(SchemaError, match="'household' has no meaning here"):
-        FilterAvailable(pairs)
+        FilterAllowed(pairs.lazy())
     assert FilterAvailable(pairs, by="household").by == "household"
 
 

@@ -21,6 +21,9 @@ from ranker.candidates.retrieval import top_by_similarity
 _WEIGHTINGS = ("bm25", "cosine", "tfidf")
 
 
+_NOTHING = 1e-12  # a weight that is a difference of two equal logarithms
+
+
 @dataclass
 class ItemKNN(Generator):
     """Item-based nearest neighbours over the users-by-items matrix, which is binary.
@@ -90,10 +93,13 @@ class ItemKNN(Generator):
         if self.weighting == "bm25":
             weighted = bm25_weight(items, K1=self.bm25_k1, B=self.bm25_b)
         elif self.weighting == "tfidf":
-            # A user of all items but one has the weight log(1); an item that only such users took
-            # has no norm, and is similar to nothing.
+            # A user of all items but one has the weight log(1), which implicit subtracts to 0 or,
+            # by the processor, to the last bit; an item that only such users took has no norm, and
+            # is similar to nothing.
+            cells = tfidf_weight(items)
+            cells.data[np.abs(cells.data) < _NOTHING] = 0
             with np.errstate(invalid="ignore"):
-                weighted = normalize(tfidf_weight(items))
+                weighted = normalize(cells)
         else:
             weighted = normalize(items)
         weighted = sparse.csr_matrix(weighted, dtype=np.float64)

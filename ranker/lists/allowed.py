@@ -12,7 +12,7 @@ from features.errors import ConfigError
 from features.history import History
 from ranker.lists.context import ListContext
 from ranker.lists.eligible import Banned, BoundFilter, EverybodysItems, Filter
-from ranker.lists.item_ids import frame_of, rows_of
+from ranker.lists.item_ids import frame_of, only_columns, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,9 @@ class FilterAllowed(Filter):
     items: Any = field()
 
     def __post_init__(self) -> None:
-        frame = frame_of(self, "items", self.items, ("item_id", "user_id"))
+        columns = ("item_id", "user_id")
+        frame = frame_of(self, "items", self.items, columns)
+        only_columns(self, "items", self.items, columns)
         if "user_id" in frame.columns:
             raise ConfigError(
                 "FilterAllowed: items has a column user_id, but the list is for everybody; drop "
@@ -72,7 +74,9 @@ class FilterDenied(Filter):
     items: Any = field()
 
     def __post_init__(self) -> None:
-        frame = frame_of(self, "items", self.items, ("user_id", "item_id")).unique()
+        columns = ("user_id", "item_id")
+        frame = frame_of(self, "items", self.items, columns).unique()
+        only_columns(self, "items", self.items, columns)
         object.__setattr__(self, "items", frame.sort(frame.columns))
 
     def bind(self, context: ListContext) -> BoundFilter:

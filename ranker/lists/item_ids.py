@@ -38,7 +38,7 @@ def frame_of(
     Raises
     ------
     SchemaError
-        With every problem of the ids, and columns that mean nothing.
+        With every problem of the ids.
     """
     where = f"{argument} of {type(step).__name__}"
     if isinstance(items, Mapping):
@@ -53,13 +53,6 @@ def frame_of(
     if "item_id" not in items.columns:
         raise SchemaError(where, [f"column 'item_id' is missing; there are {items.columns}"])
     problems = []
-    if unknown := [name for name in items.columns if name not in columns]:
-        # Passed over, a rule for some (a column of households, say) would be one for everybody.
-        problems.append(
-            f"column {', '.join(map(repr, unknown))} has no meaning here; expected "
-            f"{', '.join(map(repr, columns))} alone: rename it, or leave it out by "
-            f".drop({', '.join(map(repr, unknown))})"
-        )
     frame: pl.DataFrame = items.select(name for name in columns if name in items.columns)
     for key in set(keys) & set(frame.columns):
         ids = frame[key]
@@ -72,6 +65,32 @@ def frame_of(
     if problems:
         raise SchemaError(where, sorted(problems))
     return frame
+
+
+def only_columns(step: object, argument: str, items: object, columns: tuple[str, ...]) -> None:
+    """Make sure that a frame of ids has no other columns.
+
+    Passed over, a rule for some (a column of households, say) would be one for everybody.
+
+    Raises
+    ------
+    SchemaError
+        With the columns that mean nothing.
+    """
+    if not isinstance(items, pl.DataFrame | pl.LazyFrame):
+        return
+    if unknown := [name for name in items.collect_schema() if name not in columns]:
+        names = ", ".join(map(repr, unknown))
+        raise SchemaError(
+            f"{argument} of {type(step).__name__}",
+            [
+                (
+                    f"column {names} has no meaning here; expected "
+                    f"{', '.join(map(repr, columns))} alone: rename it, or leave it out by "
+                    f".drop({names})"
+                )
+            ],
+        )
 
 
 def rows_of(step: object, column: str, ids: pl.Series, known: Ids) -> Int32Array:
