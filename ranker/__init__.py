@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 # OpenMP's idle threads spin and starve whoever shares the machine. It reads this when the first
 # library that uses it loads (implicit, scikit-learn or LightGBM), hence before all other imports.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# The matrix products of torch round by the number of threads on some processors, unless told not
+# to; a setting of the user's own stands.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 from features.errors import (
     ConfigError,

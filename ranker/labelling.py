@@ -29,17 +29,18 @@ class Labelled:
 
     Attributes
     ----------
-    table : LabelledTable
-        Users with labels, sampled.
-    cold : LabelledTable or None
-        Some of them once more, as if they were new.
+    whole : LabelledTable or None
+        Users with labels, sampled, and all their candidates: to judge by. None if not asked for.
+    learned : LabelledTable
+        What is learned from: of these users those with a hit, all hits and a random part of the
+        rest; after them some users once more, as if they were new.
     recall : float
-        Share of the relevant items that the sources propose, mean over all users of ``table``,
-        those included whom thinning leaves out.
+        Share of the relevant items that the sources propose, mean over all sampled users, those
+        without a hit included.
     """
 
-    table: LabelledTable
-    cold: LabelledTable | None
+    whole: LabelledTable | None
+    learned: LabelledTable
     recall: float
 
 
@@ -50,8 +51,8 @@ def label_candidates(
     *,
     repeats: bool,
     max_groups: int,
-    thin: bool,
     random_state: int,
+    whole: bool = False,
     negatives: Negatives = DEFAULT_NEGATIVES,
     cold_share: float = 0.0,
     shown: pl.DataFrame | None = None,
@@ -75,14 +76,14 @@ def label_candidates(
         relevant.
     max_groups : int
         Users beyond this number are left out, at random.
-    thin : bool
-        Keep what is learned from: users with a hit, all hits, and a random part of the rest.
     random_state : int
+    whole : bool
+        Keep all candidates of all users besides what is learned from.
     negatives : Negatives
-        Which part of the rest.
+        Which candidates without a hit to learn from.
     cold_share : float
         Share of the users who are also shown with a history of 0, 1 or 2 events. The sources know
-        the whole log, as they do when a new user comes. Those rows are thinned in any case.
+        the whole log, as they do when a new user comes.
     shown : DataFrame, optional
         ``user_id``, ``item_id``, ``position``, distinct pairs: what was shown in the window.
     chunk_size, n_threads : int
@@ -95,12 +96,13 @@ def label_candidates(
     relevant = labels if repeats else unseen(labels, snapshot.history)
     if not relevant.height:
         return None
-    if snapshot.every_item and not thin:
+    if snapshot.every_item and whole:
         max_groups = min(max_groups, _MAX_WHOLE_ROWS // snapshot.history.n_items)
     user_ids = sample_users(relevant["user_id"].unique().sort(), max_groups, random_state)
     everybody = snapshot.history.select(user_ids)
     marks = _Marks(relevant, item_temperature(snapshot.history))
     recalls: list[Float64Array] = []
+    wholes: list[LabelledTable] = []
 
     def label(history: History) -> tuple[LabelledTable, Candidates]:
         candidates = snapshot.candidates(history, depths, exclude_seen=not repeats)
@@ -120,36 +122,47 @@ def label_candidates(
         )
         return table, candidates
 
-    def label_known(start: int, history: History) -> tuple[LabelledTable, Float64Array]:
+    def label_known(
+        start: int, history: History
+    ) -> tuple[LabelledTable | None, LabelledTable, Float64Array]:
         table, _ = label(history)
-        recall = _recall(table)
-        return (thin_out(table, random_state + start, negatives) if thin else table), recall
+        thin = thin_out(table, random_state + start, negatives)
+        return table if whole else None, thin, _recall(table)
 
     def label_cold(start: int, history: History) -> LabelledTable:
         table, candidates = label(history)
         if not repeats:
             # What the user took before the cut is neither taken again nor declined.
-            whole = snapshot.history.select(history.users.values)
-            table = table.take(~taken_before(candidates, whole))
+            taken = snapshot.history.select(history.users.values)
+            table = table.take(~taken_before(candidates, taken))
         return thin_out(table, random_state + start, negatives)
 
     size = snapshot.chunk_size(chunk_size)
 
-    def tables() -> Iterator[LabelledTable]:
-        for table, recall in map_chunks(
+    def learned() -> Iterator[LabelledTable]:
+        for table, thin, recall in map_chunks(
             label_known, everybody, size, n_threads, description="label candidates"
         ):
             recalls.append(recall)
-            yield table
+            if table is not None:
+                wholes.append(table)
+            yield thin
+        cut = cut_short(everybody, cold_share, random_state)
+        if cut.n_users:
+            yield from map_chunks(
+                label_cold, cut, size, n_threads, description="label as new users"
+            )
 
-    table = LabelledTable.concatenate(tables())
-    cut = cut_short(everybody, cold_share, random_state)
-    cold = None
-    if cut.n_users:
-        cold = LabelledTable.concatenate(
-            map_chunks(label_cold, cut, size, n_threads, description="label as new users")
-        )
-    return Labelled(table, cold, float(np.concatenate(recalls).mean()))
+    table = LabelledTable.concatenate(learned())
+    judged = LabelledTable.concatenate(_drained(wholes)) if whole else None
+    return Labelled(judged, table, float(np.concatenate(recalls).mean()))
+
+
+def _drained(tables: list[LabelledTable]) -> Iterator[LabelledTable]:
+    """Each in turn; none is held any longer once the next is asked for."""
+    tables.reverse()
+    while tables:
+        yield tables.pop()
 
 
 def unseen(labels: pl.DataFrame, history: History) -> pl.DataFrame:

@@ -35,8 +35,7 @@ class Windows:
     Attributes
     ----------
     labelled : tuple of Labelled or None
-        None where nothing is relevant. Of the freshest all candidates are there, of the others
-        those that are learned from.
+        None where nothing is relevant. The freshest is whole besides, to judge by.
     names : tuple of str
         Of the feature columns.
     sight : Sight or None
@@ -57,10 +56,10 @@ class Windows:
         The freshest fold is for validation; a single one is parted by user. None if one of them
         has no proposed item that was taken.
         """
-        freshest = self.labelled[0].table if self.labelled and self.labelled[0] else None
+        freshest = self.labelled[0].whole if self.labelled and self.labelled[0] else None
         if freshest is None or not freshest.label.any():
             return None
-        train, validation = self._older(), freshest
+        train, validation = self._learned(self.labelled[1:]), freshest
         if not train:
             in_validation = np.random.default_rng(self.random_state).random(freshest.n_groups)
             validation = freshest.groups(in_validation < _VALIDATION_SHARE)
@@ -72,20 +71,16 @@ class Windows:
 
     def everything(self) -> list[LabelledTable]:
         """What to learn from in the end: the freshest labels too, a table per window."""
-        freshest = self.labelled[0]
-        if freshest is None:
-            return self._older()
-        thin = thin_out(freshest.table, self.random_state, self.negatives)
-        return [_with_cold(dataclasses.replace(freshest, table=thin)), *self._older()]
+        return self._learned(self.labelled)
 
     @property
     def recall(self) -> list[float]:
         """Share of the relevant items that the sources proposed, of each window with labels."""
         return [labelled.recall for labelled in self.labelled if labelled is not None]
 
-    def _older(self) -> list[LabelledTable]:
-        older = [labelled for labelled in self.labelled[1:] if labelled is not None]
-        return [_with_cold(labelled) for labelled in older if labelled.table.n_groups]
+    @staticmethod
+    def _learned(labelled: Sequence[Labelled | None]) -> list[LabelledTable]:
+        return [one.learned for one in labelled if one is not None and one.learned.n_groups]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +159,7 @@ def label_windows(
                 depths,
                 repeats=repeats,
                 max_groups=per_window if index else min(max_groups, _MAX_VALIDATION_GROUPS),
-                thin=index > 0,
+                whole=index == 0,
                 random_state=random_state + index,
                 negatives=negatives,
                 cold_share=cold_share,
@@ -189,7 +184,7 @@ def label_windows(
         names = snapshot.tables.names
         del snapshot
     if impressions is not None and not any(
-        (one.table.position > 0).any() for one in labelled if one is not None
+        (one.learned.position > 0).any() for one in labelled if one is not None
     ):
         logger.warning(
             "no impression is of a candidate in a label window, so that nothing is learned of "
@@ -260,12 +255,6 @@ def train_reranker(
     forests = f"{reranker.n_models} forests of " if reranker.n_models > 1 else ""
     choice = f"{reranker.objective}, {forests}{n_trees} trees"
     return TrainedReranker(model, gate, choice, sight, recall)
-
-
-def _with_cold(labelled: Labelled) -> LabelledTable:
-    if labelled.cold is None or not labelled.cold.n_groups:
-        return labelled.table
-    return LabelledTable.concatenate([labelled.table, labelled.cold])
 
 
 def _shown(impressions: pl.DataFrame, fold: Fold, snapshot: Snapshot) -> pl.DataFrame:

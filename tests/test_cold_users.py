@@ -11,7 +11,7 @@ from ranker.cold_users import cut_short, taken_before
 from ranker.labelling import label_candidates
 from tests.logs import history_of, make_log
 from tests.recommenders import small
-from tests.test_training import DEPTHS, LABELS, SNAPSHOT, relevant_pairs
+from tests.test_training import DEPTHS, LABELS, SNAPSHOT, assert_same, relevant_pairs
 
 HISTORY = history_of(make_log("datetime", n_users=300, n_events=3_000))
 
@@ -61,15 +61,16 @@ def test_labels_of_cut_users(repeats):
         *(SNAPSHOT, LABELS, DEPTHS),
         repeats=repeats,
         max_groups=1000,
-        thin=False,
         random_state=0,
         cold_share=0.6,
+        whole=True,
     )
+    n_known = int((np.add.reduceat(found.whole.label, found.whole.indptr[:-1]) > 0).sum())
+    new = found.learned.groups(np.arange(found.learned.n_groups) >= n_known)
     users = pl.Series(sorted({user for user, _ in relevant_pairs(repeats)}))
     cut = cut_short(SNAPSHOT.history.select(users), 0.6, 0)
-    assert found.cold.n_groups <= cut.n_users
-    assert set(found.cold.n_events) <= {0, 1, 2}
-    assert (found.cold.label > 0).any()
+    assert 0 < new.n_groups <= cut.n_users
+    assert set(new.n_events) <= {0, 1, 2}
     candidates = SNAPSHOT.candidates(cut, DEPTHS, exclude_seen=not repeats)
     whole = SNAPSHOT.history.select(cut.users.values)
     was_taken = taken_before(candidates, whole)
@@ -78,16 +79,18 @@ def test_labels_of_cut_users(repeats):
     assert was_taken.tolist() == [pair in seen for pair in pairs]
     assert was_taken.any(), "the sources propose what the cut hides"
     hits = sum(pair in relevant_pairs(repeats) for pair in pairs)
-    assert int(found.cold.label.sum()) == hits
+    assert int(new.label.sum()) == hits
 
 
 def test_the_whole_table_does_not_change():
-    options = {"repeats": True, "max_groups": 1000, "thin": True, "random_state": 0}
+    options = {"repeats": True, "max_groups": 1000, "whole": True, "random_state": 0}
     plain = label_candidates(SNAPSHOT, LABELS, DEPTHS, **options)
     found = label_candidates(SNAPSHOT, LABELS, DEPTHS, cold_share=0.5, **options)
-    np.testing.assert_array_equal(plain.table.features, found.table.features)
+    assert_same(found.whole, plain.whole)
     assert plain.recall == found.recall
-    assert plain.cold is None
+    n_known = plain.learned.n_groups
+    assert_same(found.learned.groups(np.arange(found.learned.n_groups) < n_known), plain.learned)
+    assert found.learned.n_groups > n_known
 
 
 def test_the_gate_judges_by_real_users_alone():

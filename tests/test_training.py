@@ -61,9 +61,11 @@ LABELS = pl.concat(
 
 
 def label(snapshot: Snapshot = SNAPSHOT, labels: pl.DataFrame = LABELS, **options):
-    defaults = {"repeats": True, "max_groups": 1000, "thin": False, "random_state": 0}
+    defaults = {"repeats": True, "max_groups": 1000, "whole": True, "random_state": 0}
     found = label_candidates(snapshot, labels, DEPTHS, **(defaults | options))
-    return None if found is None else found.table
+    if found is None:
+        return None
+    return found.learned if found.whole is None else found.whole
 
 
 def assert_same(found: LabelledTable, expected: LabelledTable) -> None:
@@ -145,9 +147,9 @@ def test_chunks_and_threads_change_nothing(chunk_size, n_threads):
 
 @pytest.mark.parametrize("chunk_size", [7, 512])
 def test_threads_change_nothing_where_rows_are_thinned(chunk_size):
-    one, two = (label(thin=True, chunk_size=chunk_size, n_threads=n) for n in (1, 2))
+    one, two = (label(whole=False, chunk_size=chunk_size, n_threads=n) for n in (1, 2))
     assert_same(one, two)
-    assert not np.array_equal(one.rank, label(thin=True, random_state=1).rank)
+    assert not np.array_equal(one.rank, label(whole=False, random_state=1).rank)
 
 
 def test_trap_polars_the_order_of_label_rows_changes_nothing():
@@ -317,10 +319,9 @@ def test_the_gate_looks_at_all_users_of_the_freshest_labels():
 def test_cut_users_and_the_freshest_labels_are_learned_from_in_the_end():
     plain, cold = windows(FOLDS), windows(FOLDS, cold_share=0.5)
     assert [len(part.everything()) for part in (plain, cold)] == [3, 3], "a table per window"
-    for one, two, labelled in zip(
-        plain.everything(), cold.everything(), cold.labelled, strict=True
-    ):
-        assert two.n_groups == one.n_groups + labelled.cold.n_groups
+    for one, two in zip(plain.everything(), cold.everything(), strict=True):
+        assert two.n_groups > one.n_groups
+        assert_same(two.groups(np.arange(two.n_groups) < one.n_groups), one)
         assert set(two.n_events[one.n_groups :]) <= {0, 1, 2}
     assert cold.split()[1].n_groups == plain.split()[1].n_groups, "nobody is validated by them"
     assert len(plain.recall) == 3

@@ -31,6 +31,7 @@ from ranker import LambdaRank, TwoStageRecommender, split_by_time
 from ranker.datasets import Dataset, load_complete_journey, load_folder
 from ranker.defaults import popularity_of
 from ranker.evaluation.intervals import paired_interval
+from ranker.fitting import Fitting, Settings
 from ranker.negatives import DEFAULT_NEGATIVES, Negatives, thin_out
 from ranker.rerank.blend import WEIGHTS, Blend
 from ranker.rerank.first_stage import FUSION, first_stage_scores
@@ -91,14 +92,17 @@ def write_tables(name: str, data: Dataset, folder: Path, origin: int) -> None:
     recommender = TwoStageRecommender(
         n_windows=N_WINDOWS + origin, negatives=WHOLE, cold_share=COLD_SHARE, max_groups=5_000
     )
-    state, folds, holdout = recommender._prepare(train, items, None)
-    windows = recommender._label(state, folds[origin:], None)
+    fitting = Fitting.begin(Settings.of(recommender), train, items, None)
+    fitting = dataclasses.replace(fitting, folds=fitting.folds[origin:])
+    state, holdout, windows = fitting.state, fitting.holdout, fitting.label()
+    recommender.cold_share = 0.0
+    known = dataclasses.replace(fitting, settings=Settings.of(recommender)).label()
     folder.mkdir(parents=True, exist_ok=True)
-    for index, labelled in enumerate(windows.labelled):
-        if labelled is not None:
-            _write(folder / f"window-{index}.npz", labelled.table)
-            if labelled.cold is not None:
-                _write(folder / f"cold-{index}.npz", labelled.cold)
+    for index, (both, plain) in enumerate(zip(windows.labelled, known.labelled, strict=True)):
+        if both is not None and plain is not None:
+            is_cold = np.arange(both.learned.n_groups) >= plain.learned.n_groups
+            _write(folder / f"window-{index}.npz", plain.whole or plain.learned)
+            _write(folder / f"cold-{index}.npz", both.learned.groups(is_cold))
     facts = {
         "names": list(windows.names),
         "sources": list(state.specs),
@@ -108,7 +112,7 @@ def write_tables(name: str, data: Dataset, folder: Path, origin: int) -> None:
         "repeats": state.repeats,
     }
     (folder / "facts.json").write_text(json.dumps(facts))
-    rows = [labelled and labelled.table.n_rows for labelled in windows.labelled]
+    rows = [labelled and labelled.learned.n_rows for labelled in known.labelled]
     print(f"{name}: {holdout}; recall {np.round(windows.recall, 3)}; rows {rows}")
     print(f"{time.perf_counter() - start:.0f} s")
 
