@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from features.errors import ConfigError, ModelFormatError
 from features.history import LogFacts
 from features.infer import infer_stage
 from features.schema import check_interactions
 from features.stage import FeatureStage
 from ranker.border import FrameLike, check_tables, report_time
 from ranker.candidates.base import Generator
+from ranker.components import from_json, to_json
 from ranker.defaults import (
     NCandidates,
     choose_holdout,
@@ -41,6 +43,8 @@ from ranker.snapshot import Snapshot
 from ranker.training import Windows, label_windows, train_reranker
 
 logger = logging.getLogger(__name__)
+
+_PARTS = ("features", "reranker", "holdout", "negatives")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,53 @@ class Settings:
         """The attributes of these names, as they are now."""
         names = (field.name for field in dataclasses.fields(cls))
         return cls(**{name: getattr(recommender, name) for name in names})
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can hold them.
+
+        Raises
+        ------
+        ConfigError
+            If a part is none that can be saved, see :func:`ranker.components.to_json`.
+        """
+        values = self.keywords()
+        for name in _PARTS:
+            values[name] = None if values[name] is None else to_json(values[name])
+        if self.generators is not None:
+            named = generators_by_name(self.generators)
+            values["generators"] = [[name, to_json(part)] for name, part in named.items()]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Any, custom: Iterable[Callable[..., Any]]) -> Settings:
+        """Undo :meth:`to_json`; ``custom`` has the caller's own classes and functions.
+
+        Raises
+        ------
+        ModelFormatError
+            If they are none, or a part is not known.
+        """
+        try:
+            found = dict(values)
+            for name in _PARTS:
+                found[name] = None if found[name] is None else from_json(found[name], custom)
+            if found["generators"] is not None:
+                found["generators"] = [
+                    (name, from_json(part, custom)) for name, part in found["generators"]
+                ]
+            settings = cls(**found)
+            settings.check()
+        except (AttributeError, KeyError, TypeError, ValueError, ConfigError) as error:
+            if isinstance(error, ModelFormatError):
+                raise
+            raise ModelFormatError(
+                f"the settings of the recommender cannot be read: {error!r}"
+            ) from None
+        return settings
+
+    def keywords(self) -> dict[str, Any]:
+        """For the constructor of a recommender with these settings."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def check(self) -> None:
         """Make sure that each is of its kind.

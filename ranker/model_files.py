@@ -31,8 +31,8 @@ from ranker.persistence import (
 )
 from ranker.rerank.blend import BLEND, Blend
 from ranker.rerank.first_stage import FUSION
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE, GateReport, Segment
-from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.skew import SkewReport
 from ranker.snapshot import Snapshot
 
@@ -195,7 +195,6 @@ def _from_files(
         item_dtype=IdDtype.from_json(settings["item_dtype"]),
         stage=from_json(settings["features"], custom),
         specs={name: from_json(spec, custom) for name, spec in settings["generators"]},
-        # By the order of the sources: the manifest's keys are sorted.
         depths={name: int(settings["depths"][name]) for name, _ in settings["generators"]},
         every_item=settings.get("every_item", False),
         repeats=settings["repeats"],

@@ -66,7 +66,7 @@ def _write(path: Path, files: Mapping[str, bytes], settings: Mapping[str, Any]) 
             "settings": dict(settings),
             "files": {name: _digest(content) for name, content in files.items()},
         }
-        (new / _MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True))
+        (new / _MANIFEST).write_text(json.dumps(manifest, indent=2))
         if path.exists():
             path.rename(Path(scratch) / "old")
         new.rename(path)

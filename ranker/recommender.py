@@ -777,8 +777,7 @@ class TwoStageRecommender(Learned):
         """Whether the features still look as they did when the reranker learned from them.
 
         The label windows of the fit are looked at again, hence the sources fitted on each of them,
-        and compared with what is served, which a :meth:`refresh` may have changed since. (Of a
-        loaded model they are the default ones.)
+        and compared with what is served, which a :meth:`refresh` may have changed since.
 
         Parameters
         ----------
@@ -815,7 +814,8 @@ class TwoStageRecommender(Learned):
 
         A model that stands there is replaced, anything else is not.
         """
-        save_files(path, *model_files.to_files(self._fitted(), self._server.snapshot))
+        files, settings = model_files.to_files(self._fitted(), self._server.snapshot)
+        save_files(path, files, settings | {"recommender": Settings.of(self).to_json()})
 
     @classmethod
     def load(cls, path: str | Path, *, custom: Iterable[Callable[..., Any]] = ()) -> Self:
@@ -837,13 +837,10 @@ class TwoStageRecommender(Learned):
         given: object = custom
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise ConfigError(f"custom={custom!r}; expected a list: load(path, custom=[function])")
-        state, snapshot = model_files.from_files(*load_files(path), tuple(custom))
-        recommender = cls(
-            generators=list(state.specs.items()),
-            features=state.stage,
-            repeats=state.repeats,
-            random_state=state.random_state,
-        )
+        files, settings = load_files(path)
+        own = tuple(custom)
+        state, snapshot = model_files.from_files(files, settings, own)
+        recommender = cls(**Settings.from_json(settings.get("recommender"), own).keywords())
         recommender._serve(state, snapshot)
         return recommender
 

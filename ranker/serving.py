@@ -21,8 +21,8 @@ from ranker.lists.context import ListContext
 from ranker.lists.topk import lists_frame, make_lists
 from ranker.rerank.blend import BLEND, Blend
 from ranker.rerank.first_stage import FUSION, first_stage_scores
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE
-from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.snapshot import Snapshot
 
 

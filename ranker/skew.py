@@ -12,7 +12,7 @@ from features.arrays import Float32Array, Int32Array
 from features.drift import SHIFTED, population_stability
 from features.history import History
 from ranker.parallel import map_chunks
-from ranker.rerank.lambdarank import FittedLambdaRank
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)

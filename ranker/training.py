@@ -16,8 +16,9 @@ from ranker.impressions import shown_between
 from ranker.labelling import Labelled, label_candidates
 from ranker.negatives import DEFAULT_NEGATIVES, Negatives, thin_out
 from ranker.rerank.first_stage import FUSION, first_stage_scores
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
-from ranker.rerank.lambdarank import FittedLambdaRank, LambdaRank
+from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.skew import Sight, look_at
 from ranker.snapshot import Snapshot

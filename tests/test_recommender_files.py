@@ -14,7 +14,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ranker import ConfigError, ModelFormatError, TwoStageRecommender
+from ranker import (
+    ConfigError,
+    LabelWindows,
+    LambdaRank,
+    ModelFormatError,
+    Negatives,
+    OwnHistory,
+    Popularity,
+    TwoStageRecommender,
+)
 from ranker.persistence import bytes_to_arrays, bytes_to_frame
 from tests.logs import CLOCKS, make_log
 from tests.recommenders import everything, item_table
@@ -80,11 +89,42 @@ def test_everything_comes_back(clock, tmp_path: Path):
     assert TwoStageRecommender.load(tmp_path / "again").fingerprint == again.fingerprint
 
 
+def test_all_settings_come_back(tmp_path):
+    asked = {
+        "generators": [("top", Popularity()), ("mine", OwnHistory())],
+        "features": None,
+        "reranker": LambdaRank(n_trees=7, label_gain=(0.0, 1.0, 3.0)),
+        "holdout": LabelWindows(length="9d", n_windows=2),
+        "n_candidates": {"mine": 9, "top": 30},
+        "repeats": True,
+        "gate": "blend",
+        "max_groups": 123,
+        "grades": {"a": 2, "b": 1},
+        "negatives": Negatives(0.5, 3, 50),
+        "cold_share": 0.25,
+        "chunk_size": 77,
+        "n_threads": 1,
+        "random_state": 5,
+    }
+    log = make_log("datetime")
+    log = log.with_columns(event=pl.Series("ab"[at % 2] for at in range(log.height)))
+    fitted = TwoStageRecommender(**asked).fit(log)
+    fitted.save(tmp_path / "model")
+    again = TwoStageRecommender.load(tmp_path / "model")
+    for name, value in asked.items():
+        assert getattr(again, name) == value, name
+    assert list(again.gate_.ndcg) == list(fitted.gate_.ndcg)
+    assert again.fit(log).fingerprint == fitted.fingerprint
+
+
 def test_a_loaded_model_can_be_fitted_again(model, fitted):
     again = TwoStageRecommender.load(model)
     log = make_log("datetime", seed=7)
     again.fit(log, items=item_table())
     assert again.fingerprint != fitted.fingerprint
+    stage = again.stage_
+    again.fit(log)  # what suits the data is chosen anew, as it was before it was saved
+    again.features = stage
     with pytest.raises(ConfigError, match="give items="):  # whose columns its features read
         again.fit(log)
 
@@ -160,7 +200,10 @@ def test_a_folder_that_is_no_model(tmp_path, model):
 
 @pytest.mark.parametrize(
     "key",
-    ["facts", "user_dtype", "features", "feature_names", "generators", "depths", "system", "gate"],
+    [
+        *("facts", "user_dtype", "features", "feature_names", "generators", "depths", "system"),
+        *("gate", "recommender"),
+    ],
 )
 def test_settings_that_are_missing_or_make_no_sense(model, key):
     manifest = json.loads((model / "manifest.json").read_text())

@@ -17,7 +17,7 @@ from ranker.explain.catalogue import Catalogue
 from ranker.explain.families import by_family
 from ranker.explain.reasons import reason
 from ranker.parallel import map_chunks
-from ranker.rerank.lambdarank import FittedLambdaRank
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.snapshot import Snapshot
 
 _COMPARED = 16  # of a user's candidates: what moved a score is said against their mean

@@ -35,7 +35,7 @@ from ranker.fitting import Fitting, Settings
 from ranker.negatives import DEFAULT_NEGATIVES, Negatives, thin_out
 from ranker.rerank.blend import WEIGHTS, Blend
 from ranker.rerank.first_stage import FUSION, first_stage_scores
-from ranker.rerank.lambdarank import FittedLambdaRank
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.quality import graded_ndcg
 from ranker.rerank.table import LabelledTable
 

@@ -98,7 +98,7 @@ def fit_ranker(log: Any) -> Fitted:
     """Our engine with two sources, and whatever features it makes by itself."""
     from ranker import ALS, LambdaRank, Popularity, TwoStageRecommender
     from ranker.parallel import n_cores
-    from ranker.rerank.lambdarank import FittedLambdaRank
+    from ranker.rerank.fitted import FittedLambdaRank
     from ranker.serving import Server
     from ranker.snapshot import Snapshot
 

@@ -10,7 +10,8 @@ import pytest
 
 from features.errors import ConfigError, ModelFormatError
 from ranker.rerank.ensemble import merge_forests
-from ranker.rerank.lambdarank import FittedLambdaRank, LambdaRank
+from ranker.rerank.fitted import FittedLambdaRank
+from ranker.rerank.lambdarank import LambdaRank
 from tests.rerank.tables import signal_table
 
 NAMES = ("taste", "noise a", "noise: b", "bruit_é")

@@ -15,8 +15,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError, ModelFormatError
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.forest import Forest, _rounded_down
-from ranker.rerank.lambdarank import FittedLambdaRank
 from ranker.rerank.tree_text import UnsupportedTreesError
 
 TINY = np.float32(1e-35)

@@ -14,7 +14,8 @@ import pytest
 
 from features.errors import ConfigError, ModelFormatError
 from ranker.evaluation.metrics import ndcg
-from ranker.rerank.lambdarank import FittedLambdaRank, LambdaRank
+from ranker.rerank.fitted import FittedLambdaRank
+from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from tests.rerank.tables import signal_table, table_of
 
@@ -299,7 +300,7 @@ def test_trap_openmp_threads_spin_unless_told_before_the_library_loads():
         "            print(os.environ.get('OMP_WAIT_POLICY'))\n"
         "sys.meta_path.insert(0, Spy())\n"
         "os.environ.pop('OMP_WAIT_POLICY', None)\n"
-        "from ranker.rerank.lambdarank import FittedLambdaRank\n"
+        "from ranker.rerank.fitted import FittedLambdaRank\n"
         "try:\n"
         "    FittedLambdaRank('tree', ())\n"
         "except ValueError:\n"
