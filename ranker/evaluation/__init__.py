@@ -27,7 +27,6 @@ from ranker.evaluation.off_policy import (
     OffPolicyEstimate,
     doubly_robust,
     ips,
-    off_policy_table,
     snips,
 )
 from ranker.evaluation.other_splits import (
@@ -37,6 +36,7 @@ from ranker.evaluation.other_splits import (
     split_new_users,
 )
 from ranker.evaluation.plots import comparison_chart, lorenz_chart
+from ranker.evaluation.policy_table import off_policy_table
 from ranker.evaluation.predictions import (
     calibration_curve,
     calibration_error,

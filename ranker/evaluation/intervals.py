@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import ConfigError
+from ranker.arguments import check_count
 
 _BLOCK_CELLS = 4_000_000  # users x resamples held at once, 32 MB
 
@@ -102,8 +103,8 @@ def bootstrap_intervals(
     ConfigError
         As :func:`bootstrap_interval`.
     """
-    means, resampled = _resample(values, confidence, n_resamples, random_state)
-    low, high = _percentiles(resampled, confidence)
+    means, resampled = _resample(values, n_resamples, random_state)
+    low, high = percentiles(resampled, confidence)
     return [
         Interval(float(m), float(lo), float(hi)) for m, lo, hi in zip(means, low, high, strict=True)
     ]
@@ -179,8 +180,8 @@ def paired_intervals(
     -------
     list of PairedInterval, one per column
     """
-    means, resampled = _resample(differences, confidence, n_resamples, random_state)
-    low, high = _percentiles(resampled, confidence)
+    means, resampled = _resample(differences, n_resamples, random_state)
+    low, high = percentiles(resampled, confidence)
     smaller_side = np.minimum((resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0))
     p_value = np.minimum(1.0, 2 * (1 + smaller_side) / (n_resamples + 1))
     return [
@@ -189,14 +190,48 @@ def paired_intervals(
     ]
 
 
-def _resample(
-    values: NDArray[np.float64], confidence: float, n_resamples: int, random_state: int
+def resampled_sums(
+    rows: NDArray[np.float64], *, n_resamples: int, random_state: int
+) -> NDArray[np.float64]:
+    """Sums of rows that are drawn with replacement, for what is no mean, such as a ratio of sums.
+
+    Parameters
+    ----------
+    rows : float64 array, shape (n_rows, n_columns)
+        In any order.
+    n_resamples, random_state
+        As for :func:`bootstrap_interval`.
+
+    Returns
+    -------
+    float64 array, shape (n_resamples, n_columns)
+    """
+    check_count(n_resamples=n_resamples)
+    ordered = rows[np.lexsort(rows.T)]
+    rng = np.random.default_rng(random_state)
+    n = len(ordered)
+    sums = np.empty((n_resamples, rows.shape[1]))
+    for row in sums:
+        row[:] = np.bincount(rng.integers(n, size=n), minlength=n) @ ordered
+    return sums
+
+
+def percentiles(
+    resampled: NDArray[np.float64], confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means of the columns [n_columns] and of their resamples [n_resamples, n_columns]."""
+    """Ends of the percentile interval of each column (or of the one there is)."""
     if not 0.0 < confidence < 1.0:
         raise ConfigError(f"confidence is {confidence}; expected a number between 0 and 1")
-    if n_resamples < 1:
-        raise ConfigError(f"n_resamples is {n_resamples}; expected at least 1")
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
+    return low, high
+
+
+def _resample(
+    values: NDArray[np.float64], n_resamples: int, random_state: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of the columns [n_columns] and of their resamples [n_resamples, n_columns]."""
+    check_count(n_resamples=n_resamples)
     n_users = len(values)
     ordered = np.sort(values, axis=0)
     # Measured from the least value: equal values then have an interval of exactly no width.
@@ -212,14 +247,6 @@ def _resample(
             row[:] = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users)
         resampled[start : start + size] = times_drawn @ excess / n_users
     return excess.mean(axis=0) + base, resampled + base
-
-
-def _percentiles(
-    resampled: NDArray[np.float64], confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
-    return low, high
 
 
 def _as_values(values: ArrayLike, name: str) -> NDArray[np.float64]:

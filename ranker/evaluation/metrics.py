@@ -195,7 +195,7 @@ def check_metric_name(name: str, *, known: tuple[str, ...] = tuple(METRICS)) -> 
     nearest = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.0)
     raise ConfigError(
         f"unknown metric {name!r}; the nearest known one is {nearest[0]!r} "
-        f"(known: {', '.join(sorted(known))}; the depth is given by k, not by the name)"
+        f"(known: {', '.join(sorted(known))}; a depth of its own is written as in 'ndcg@20')"
     )
 
 

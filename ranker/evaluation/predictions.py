@@ -13,6 +13,7 @@ from features.errors import ConfigError, SchemaError
 from features.schema import canonical_ids
 from ranker.arguments import check_count
 from ranker.evaluation.frames import IDS, FrameLike, check_pairs, collect
+from ranker.evaluation.intervals import percentiles, resampled_sums
 
 RATING_METRICS = ("rmse", "mae")
 
@@ -91,7 +92,6 @@ def evaluate_ratings(
     unknown = [name for name in names if name not in RATING_METRICS]
     if unknown or not names:
         raise ConfigError(f"metrics are {names}; expected some of {', '.join(RATING_METRICS)}")
-    check_count(n_resamples=n_resamples)
     truth = _numbers(test, "test", "rating", None)
     guesses = _numbers(predictions, "predictions", "score", truth)
     if guesses.select(IDS).is_duplicated().any():
@@ -105,17 +105,13 @@ def evaluate_ratings(
     sums = both.group_by("user_id").agg(
         (error**2).sum().alias("rmse"), error.abs().sum().alias("mae"), pl.len().alias("n")
     )
-    of_user = sums.sort("user_id").select("rmse", "mae", "n").to_numpy().astype(np.float64)
-    rng = np.random.default_rng(random_state)
-    n_users = len(of_user)
-    totals = np.empty((n_resamples, 3))
-    for row in totals:
-        row[:] = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users) @ of_user
+    of_user = sums.select("rmse", "mae", "n").to_numpy().astype(np.float64)
+    totals = resampled_sums(of_user, n_resamples=n_resamples, random_state=random_state)
     means, resampled = _errors(of_user.sum(axis=0)), _errors(totals.T)
     rows = []
     for name in names:
-        low, high = np.quantile(resampled[name], [0.025, 0.975])
-        rows.append((name, float(means[name]), float(low), float(high), truth.height, n_users))
+        low, high = percentiles(resampled[name], 0.95)
+        rows.append((name, float(means[name]), float(low), float(high), truth.height, len(of_user)))
     columns = ["metric", "mean", "ci_low", "ci_high", "n_rows", "n_users"]
     return pl.DataFrame(rows, schema=columns, orient="row")
 

@@ -96,7 +96,7 @@ def test_higher_confidence_is_wider():
         ([0.1, float("nan"), float("inf")], {}, "2 values that are not finite"),
         ([0.1], {"confidence": 1.0}, "confidence is 1.0"),
         ([0.1], {"confidence": 95}, "confidence is 95"),
-        ([0.1], {"n_resamples": 0}, "n_resamples is 0"),
+        ([0.1], {"n_resamples": 0}, "n_resamples=0; expected a whole number"),
     ],
 )
 def test_bad_input(values, options, message):
