@@ -124,7 +124,7 @@ def tune_reranker(
                 break
             # The given settings are the first trial, be they outside of what is searched or not.
             asked = study.ask(space) if journal.trials else None
-            tried = _settings_of(start) if asked is None else asked.params
+            tried = _settings_of(start) | ({} if asked is None else asked.params)
             trial_begun = time.monotonic()
             candidate = dataclasses.replace(start, **tried)
             model = candidate.fit(

@@ -144,3 +144,20 @@ def test_the_report_is_saved(tmp_path):
     assert isinstance(fitted.skew_, SkewReport)
     fitted.save(tmp_path / "model")
     assert type(fitted).load(tmp_path / "model").skew_ == fitted.skew_
+
+
+@pytest.mark.parametrize("side", ["then", "now"])
+def test_nothing_proposed_is_nothing_to_compare(side):
+    report = SkewReport(
+        recall=[0.5, 0.5],
+        recall_ratio=1.0,
+        shares_then={"popular": 1.0},
+        shares_now={"popular": 0.0},
+        n_candidates_then=0.0 if side == "then" else 9.0,
+        n_candidates_now=0.0 if side == "now" else 9.0,
+        n_users=1000,
+        score_psi=9.0,
+    )
+    assert report.warnings == []
+    shifted = dataclasses.replace(report, n_candidates_then=9.0, n_candidates_now=9.0)
+    assert len(shifted.warnings) == 2

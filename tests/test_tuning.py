@@ -6,6 +6,7 @@ import json
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 from ranker import ConfigError, LambdaRank, MissingExtraError
@@ -166,3 +167,20 @@ def test_a_line_that_is_no_trial_is_named(tmp_path):
         file.write('{"ndcg": 0.5}\n')
     with pytest.raises(ConfigError, match="line 3 is no trial, it lacks n_trees, seconds"):
         tune(path, n_trials=2)
+
+
+def test_with_impressions_the_objective_stays_since_no_other_knows_positions(tmp_path):
+    log = make_log("datetime")
+    shown = log.select("user_id", "item_id", "timestamp").with_columns(
+        position=pl.int_range(pl.len()) % 5 + 1
+    )
+    trials, objectives = {}, {}
+    for name, impressions in (("plain", None), ("shown", shown)):
+        recommender = small().tune(
+            log, tmp_path / f"{name}.jsonl", impressions=impressions, n_trials=6
+        )
+        trials[name] = recommender.tuning_.trials
+        objectives[name] = set(trials[name]["objective"])
+    assert objectives["shown"] == {"lambdarank"}
+    assert objectives["plain"] > {"lambdarank"}, "the search would have left it otherwise"
+    assert trials["shown"]["ndcg"][0] != trials["plain"]["ndcg"][0], "positions are learned from"
