@@ -1,4 +1,4 @@
-"""Batch exports: Parquet shards that survive a kill, with a manifest that proves them whole."""
+"""Batch exports: shards that survive a kill, with a manifest that proves them whole."""
 
 from ranker.export.run import ExportResult, export_recommendations
 from ranker.export.verify import read_export, verify_export

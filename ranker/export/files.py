@@ -6,9 +6,12 @@ import errno
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import polars as pl
 
 from features.errors import ExportError
 
@@ -16,11 +19,16 @@ _TEMPORARY_SUFFIX = ".ranker-tmp"
 _CANNOT_LOCK = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name, flush it to the disk and rename it to ``path``.
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> str:
+    """Let ``write`` fill a temporary file, flush that to the disk and rename it to ``path``.
 
     Whoever opens ``path`` sees the old content or the new one, after a crash too: the file is
     flushed before the rename and the folder after it.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file, in hex.
 
     Raises
     ------
@@ -31,14 +39,17 @@ def write_atomically(path: Path, data: bytes) -> None:
     with explained("write", path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _flush_directory(path.parent)
+    return digest
 
 
 def remove(path: Path) -> None:
@@ -132,10 +143,12 @@ def explained(action: str, path: Path) -> Iterator[None]:
     """Turn an OSError into an ExportError that says what to do."""
     try:
         yield
-    except OSError as error:
+    # Polars' Parquet writer reports a full disk as a ComputeError.
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ExportError(
-            f"cannot {action} {path}: {error.strerror or error}. Free space or correct the "
-            "permissions, then make the same call again: finished shards are kept."
+            f"cannot {action} {path}: {reason}. Free space or correct the permissions, then make "
+            "the same call again: finished shards are kept."
         ) from error
 
 
