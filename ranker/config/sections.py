@@ -82,8 +82,17 @@ class ExportConfig:
 
     path: Path
     k: int = 50
+    format: str | None = None
     chunk_size: int | None = None
+    max_memory: str | int | None = None
+    n_shards: int | None = None
     users: str = "all"
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The optional keywords of ``export_recommendations`` that were given."""
+        names = ("format", "chunk_size", "max_memory", "n_shards")
+        return _present(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _STATM = Path("/proc/self/statm")
 _DECIMAL = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS = _DECIMAL | {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _FIRST_CALL = 32
-_GROWTH = 4
+_GROWTH = 2
 # Allocators give memory back late, and the sampling may miss the tip of a peak.
 _USABLE = 0.9
 
@@ -27,10 +27,10 @@ _USABLE = 0.9
 class ChunkSizes:
     """The size of the next chunk of users, within a limit on the memory of the process.
 
-    The first calls are small. What the process held at most, less what it held before, divided by
-    the users of the call, is what a user costs, with the shard that is being collected and
-    everything else that grows. Each next chunk is as large as that leaves room for, and at most
-    four times the last one, so that a wrong guess cannot be a large one.
+    The first calls are small. Wherever the process holds more than ever before, that is put down
+    to the users of the call if they were as many as ever, and otherwise to what is kept between
+    calls, as the lists of the shard are. Each next chunk is as large as that leaves room for, and
+    at most twice the last one, so that a wrong guess cannot be a large one.
 
     Parameters
     ----------
@@ -52,10 +52,14 @@ class ChunkSizes:
         if limit is None:
             return
         self._before = resident_bytes()
+        # What the process has held beyond that: at most; for each user; and not for the users.
+        self._growth, self._cost, self._kept = 0.0, 1.0, 0.0
+        self._largest = 0
         if self._before >= _USABLE * limit:
             raise ConfigError(
-                f"max_memory is {_gb(limit)}, but the process holds {_gb(self._before)} before the "
-                f"first list, and a tenth is kept free; give at least {_gb(1.5 * self._before)}."
+                f"max_memory is {_text(limit)}, but the process holds {_text(self._before)} "
+                "before the first list, and a tenth is kept free; give at least "
+                f"{_text(1.5 * self._before)}."
             )
         self.next = min(at_most, _FIRST_CALL)
 
@@ -70,23 +74,27 @@ class ChunkSizes:
         return result
 
     def _learn(self, n_users: int, peak: int, limit: int) -> None:
-        cost = max(1.0, (peak - self._before) / n_users)
-        affordable = int((_USABLE * limit - self._before) / cost)
+        growth = peak - self._before
+        if n_users >= self._largest:
+            self._cost = max(1.0, (max(growth, self._growth) - self._kept) / n_users)
+            self._largest = n_users
+        else:
+            self._kept += max(0.0, growth - self._growth)
+        self._growth = max(growth, self._growth)
+        affordable = int((_USABLE * limit - self._before - self._kept) / self._cost)
         if affordable < 1:
             raise ExportError(
-                f"max_memory is {_gb(limit)}; the process held {_gb(self._before)} before the "
-                f"lists and {_gb(peak)} with those of {n_users} users: give more, or make the "
+                f"max_memory is {_text(limit)}; the process held {_text(self._before)} before the "
+                f"lists and {_text(peak)} with those of {n_users} users: give more, or make the "
                 "shards smaller (n_shards), whose lists are held until they are written."
             )
+        self.next = min(self._at_most, affordable, _GROWTH * self._largest)
         if peak > limit:
             _logger.warning(
                 "a chunk of %d users took the process to %s, above max_memory of %s; going on "
                 "with %d users",
-                *(n_users, _gb(peak), _gb(limit), min(affordable, n_users)),
+                *(n_users, _text(peak), _text(limit), self.next),
             )
-        # The last chunk of a shard may be a small one, which says little about large ones.
-        largest = max(self.next, n_users)
-        self.next = min(self._at_most, affordable, _GROWTH * largest)
 
 
 class _Peak:
@@ -141,5 +149,5 @@ def parse_bytes(value: int | str) -> int:
     return int(n_bytes)
 
 
-def _gb(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:.2f} GB"
+def _text(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

@@ -42,7 +42,7 @@ def unique_users(user_ids: UserIds | None, known: pl.Series) -> tuple[pl.Series,
         column ``user_id``, or a file cannot be read.
     """
     known = _plain(known)
-    series = known if user_ids is None else _as_series(user_ids, known.dtype)
+    series = known if user_ids is None else as_series(user_ids, known.dtype)
     if series.null_count():
         raise _error(
             f"{series.null_count()} of {len(series)} ids are null; drop them (drop_nulls)."
@@ -60,7 +60,8 @@ def _plain(series: pl.Series) -> pl.Series:
     return plain_text(series.to_frame()).to_series()
 
 
-def _as_series(values: UserIds, dtype: pl.DataType) -> pl.Series:
+def as_series(values: UserIds, dtype: pl.DataType) -> pl.Series:
+    """The ids of any source; ``dtype`` is that of an empty one."""
     if isinstance(values, pl.Series):
         return _plain(values)
     if isinstance(values, str | os.PathLike):
