@@ -64,7 +64,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         "print('heavy', [m for m in ('torch', 'ray', 'pandas', 'pyarrow') if m in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for name in ("demo", "init", "doctor", "fit", "evaluate", "export", "recommend"):
+    for name in ("demo", "init", "doctor", "fit", "evaluate", "export", "publish", "recommend"):
         assert f"    {name} " in done.stdout or f"    {name}\n" in done.stdout
     assert "exit 0" in done.stdout
     assert "heavy []" in done.stdout

@@ -1,8 +1,9 @@
-"""The commands of a nightly job: `export`, `export --verify`."""
+"""The commands of a nightly job: `export`, `export --verify`, `publish`."""
 
 from __future__ import annotations
 
 import json as json_format
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from ranker.config import load_config
 
 if TYPE_CHECKING:
     import polars as pl
+
+PUBLISH_TO = "RANKER_PUBLISH_TO"
+"""Environment variable with the address that `publish` takes by default."""
 
 
 def export(
@@ -75,6 +79,25 @@ def _verify(folder: str, *, json: bool, quiet: bool) -> int:
         say(
             f"{result.path} is whole: {result.n_shards} shards, {result.n_rows:,} rows for "
             f"{result.n_users:,} users, {result.seconds:.1f} s",
+            quiet=quiet,
+        )
+    return 0
+
+
+def publish(*, folder: str, to: str | None, name: str | None, json: bool, quiet: bool) -> int:
+    """Put a finished export into a store that lists are served from."""
+    from ranker.export import publish_export
+
+    to = to or os.environ.get(PUBLISH_TO)
+    if not to:
+        raise ConfigError(f"give --to ADDRESS, or set {PUBLISH_TO}, which other users cannot see")
+    result = publish_export(folder, to, name=name)
+    if json:
+        print_json(asdict(result))
+    else:
+        say(
+            f"published {result.n_rows:,} rows for {result.n_users:,} users to {result.target}, "
+            f"as version {result.version} of {result.name}, {result.seconds:.1f} s",
             quiet=quiet,
         )
     return 0

@@ -80,6 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--max-memory", metavar="SIZE", help="what to stay below, such as 4GB")
     _add_json(export)
 
+    publish = _add(subparsers, "publish", exports.publish, "put an export into a store")
+    publish.add_argument("folder", metavar="DIR", help="a finished export")
+    publish.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        help="postgresql://..., redis://... or delta:FOLDER; by default, and better where a "
+        f"password stands in it, ${exports.PUBLISH_TO}",
+    )
+    publish.add_argument(
+        "--name", help="view in PostgreSQL, beginning of keys in Redis (recommendations)"
+    )
+    _add_json(publish)
+
     recommend = _add(subparsers, "recommend", commands.recommend, "print the list of one user")
     recommend.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")
     recommend.add_argument("--user", metavar="ID", required=True)

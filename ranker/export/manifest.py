@@ -119,6 +119,11 @@ class Manifest:
     plan: ExportPlan
     shards: tuple[Shard, ...]
 
+    @property
+    def sha256(self) -> str:
+        """Of the whole content: exports of the same bytes have the same one, and no others."""
+        return _checksum(asdict(self))
+
 
 def as_of_text(as_of: date | int | None) -> str | int | None:
     """``as_of`` as JSON can hold it."""
