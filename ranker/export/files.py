@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +37,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> str:
     ExportError
         The disk is full, the folder cannot be written... What was at ``path`` is untouched.
     """
-    temporary = path.with_name(f".{path.name}{_TEMPORARY_SUFFIX}")
+    # The name is its own: a worker that is thought dead may still be at the same file.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
     with explained("write", path):
         try:
             with temporary.open("wb") as file:
@@ -60,10 +63,23 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed run left in ``folder``."""
+    """Delete the temporary files and folders that a killed run left in ``folder``."""
     with explained("clean", folder):
         for leftover in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
-            leftover.unlink(missing_ok=True)
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A path within ``folder`` for a folder that is deleted afterwards, by the next run at last."""
+    path = folder / f".{name}{_TEMPORARY_SUFFIX}"
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str | None:

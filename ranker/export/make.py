@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -68,51 +68,68 @@ class Request:
         return checked_lists(found, users, self.k)
 
 
-def make_shard(
-    request: Request,
-    folder: Path,
-    plan: ExportPlan,
-    index: int,
-    users: pl.Series,
-    sizes: ChunkSizes,
-    done: Callable[[int], object] = lambda _: None,
-) -> Shard:
-    """Make the lists of a shard's users, and write its file and then its record.
+@dataclass(frozen=True)
+class Job:
+    """Shards to make.
 
-    The lists are in memory once, in the layout of the file; compressed, they go straight to disk.
-
-    Parameters
+    Attributes
     ----------
     request : Request
         What to ask of which model.
     folder, plan : Path, ExportPlan
         Where to, and as what.
-    index : int
-        The shard's number.
-    users : Series of shape (n_users,)
-        All users of the shard, sorted.
-    sizes : ChunkSizes
-        How many of them to ask for at a time.
-    done : callable, optional
-        Told the number of users of each chunk.
+    chunk_size : int
+        Users to ask for at a time, at most.
+    max_memory : int or None
+        Bytes that a process may hold.
+    done : callable
+        Told how many more users are done.
     """
+
+    request: Request
+    folder: Path
+    plan: ExportPlan
+    chunk_size: int
+    max_memory: int | None
+    done: Callable[[int], object]
+
+
+def make_shards(job: Job, users_of: Mapping[int, pl.Series]) -> dict[int, Shard]:
+    """Make some shards, one after another.
+
+    Parameters
+    ----------
+    job : Job
+    users_of : mapping of int to Series
+        Number of a shard to all of its users, sorted.
+    """
+    sizes = ChunkSizes(job.chunk_size, job.max_memory)
+    return {index: _make_shard(job, index, users, sizes) for index, users in users_of.items()}
+
+
+def _make_shard(job: Job, index: int, users: pl.Series, sizes: ChunkSizes) -> Shard:
+    """Write the file of a shard and then its record.
+
+    The lists are in memory once, in the layout of the file; compressed, they go straight to disk.
+    """
+    plan, layout = job.plan, job.plan.files
     counts = {"n_users": len(users), "n_empty": len(users), "n_rows": 0}
 
     def parts() -> Iterator[pl.DataFrame]:
         start = 0
         while start < len(users) or not start:  # no users: once, for the columns
             chunk = users.slice(start, sizes.next)
-            lists = sizes.measured(len(chunk), partial(request.lists, chunk))
+            lists = sizes.measured(len(chunk), partial(job.request.lists, chunk))
             check_schema(lists, plan.schema)
             counts["n_empty"] -= lists["user_id"].n_unique()
             counts["n_rows"] += lists.height
-            yield plan.files.laid_out(lists)
-            done(len(chunk))
+            yield layout.laid_out(lists)
+            job.done(len(chunk))
             start += max(1, len(chunk))
 
-    blocks = plan.files.blocks(parts())
+    blocks = layout.blocks(parts())
     file = plan.shard_file(index)
-    digest = write_atomically(folder / file, lambda open_file: plan.files.write(blocks, open_file))
+    digest = write_atomically(job.folder / file, lambda opened: layout.write(blocks, opened))
     shard = Shard(index=index, file=file, sha256=digest, **counts)
-    write_record(folder, shard, plan)
+    write_record(job.folder, shard, plan)
     return shard

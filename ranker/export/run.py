@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import polars as pl
-
 from features.errors import ConfigError, ExportError
 from ranker.export.files import (
     locked,
@@ -21,7 +19,7 @@ from ranker.export.files import (
 )
 from ranker.export.formats import find_format
 from ranker.export.lists import schema_names
-from ranker.export.make import Recommender, Request, make_shard
+from ranker.export.make import Job, Recommender, Request, make_shards
 from ranker.export.manifest import (
     MANIFEST_FILE,
     PLAN_FILE,
@@ -37,7 +35,8 @@ from ranker.export.manifest import (
     write_manifest,
     write_plan,
 )
-from ranker.export.memory import ChunkSizes, parse_bytes
+from ranker.export.memory import parse_bytes
+from ranker.export.ray import make_shards_by_ray
 from ranker.export.shards import SHARD_FILES, Shard, default_n_shards, split_users
 from ranker.export.users import UserIds, unique_users
 from ranker.lists.policy import Policy
@@ -92,6 +91,8 @@ def export_recommendations(
     chunk_size: int = 4096,
     max_memory: int | str | None = None,
     n_shards: int | None = None,
+    engine: str = "local",
+    n_workers: int | None = None,
 ) -> ExportResult:
     """Write the top-k lists of many users to a folder of shards.
 
@@ -130,6 +131,12 @@ def export_recommendations(
     n_shards : int, optional
         Number of files. By default as many as an interrupted export in ``path`` has, otherwise
         one for each half million rows. The lists of one shard are held in memory.
+    engine : {"local", "ray"}
+        Who makes the shards: this process, or workers of a Ray cluster (``RAY_ADDRESS``, or one on
+        this machine), who load the model from ``path`` and write there, so that it has to be on a
+        file system that all of them see. ``max_memory`` is then that of each worker.
+    n_workers : int, optional
+        Workers of Ray; by default one for each machine, since a worker uses all cores.
 
     Returns
     -------
@@ -143,17 +150,22 @@ def export_recommendations(
         An id is null or of another kind than the model's, or a frame or file has no ids.
     ExportError
         ``path`` is a file, cannot be written, is in use by another export, or holds an export of
-        another model, other users or other parameters; or ``max_memory`` cannot be kept.
+        another model, other users or other parameters; or ``max_memory`` cannot be kept; or
+        workers were lost time and again.
+    MissingExtraError
+        ``engine="ray"`` without the extra ``ray``.
     """
     started = time.perf_counter()
+    optional = {"n_shards": n_shards, "n_workers": n_workers}
     _check_positive(k=k, chunk_size=chunk_size)
-    if n_shards is not None:
-        _check_positive(n_shards=n_shards)
+    _check_positive(**{name: n for name, n in optional.items() if n is not None})
+    if engine not in {"local", "ray"}:
+        raise ConfigError(f"engine is {engine!r}; expected 'local' or 'ray'.")
     if policy is not None and not isinstance(policy, Policy):
         raise ConfigError(f"policy is {policy!r}; expected ranker.lists.Policy([step, ...])")
     find_format(format)
     users, n_duplicates = unique_users(user_ids, recommender.user_ids)
-    sizes = ChunkSizes(chunk_size, None if max_memory is None else parse_bytes(max_memory))
+    limit = None if max_memory is None else parse_bytes(max_memory)
     request = Request(recommender, k, exclude_seen, policy)
     plan = ExportPlan(
         fingerprint=recommender.fingerprint,
@@ -176,7 +188,18 @@ def export_recommendations(
         if len(finished) < plan.n_shards and (folder / SUCCESS_FILE).exists():
             # Readers must not take the folder for whole while a damaged shard is replaced.
             remove(folder / SUCCESS_FILE)
-        shards = _make_missing(request, users, folder, plan, finished, sizes)
+        missing = {
+            index: some
+            for index, some in enumerate(split_users(users, plan.n_shards))
+            if index not in finished
+        }
+        with progress_bar(sum(map(len, missing.values())), "exporting", "users") as bar:
+            job = Job(request, folder, plan, chunk_size, limit, bar.update)
+            if engine == "ray":
+                made = make_shards_by_ray(job, missing, n_workers)
+            else:
+                made = make_shards(job, missing)
+        shards = tuple(shard for _, shard in sorted({**finished, **made}.items()))
         _finish(folder, Manifest(plan, shards))
     return ExportResult(
         path=folder,
@@ -245,26 +268,6 @@ def _finished_shards(folder: Path, plan: ExportPlan) -> dict[int, Shard]:
         else:
             _logger.warning("%s is missing or damaged; making it again", folder / shard.file)
     return finished
-
-
-def _make_missing(
-    request: Request,
-    users: pl.Series,
-    folder: Path,
-    plan: ExportPlan,
-    finished: dict[int, Shard],
-    sizes: ChunkSizes,
-) -> tuple[Shard, ...]:
-    """Return all shards in order and make those that are not ``finished``."""
-    todo = plan.n_users - sum(shard.n_users for shard in finished.values())
-    shards = []
-    with progress_bar(todo, "exporting", "users") as bar:
-        for index, some in enumerate(split_users(users, plan.n_shards)):
-            shard = finished.get(index)
-            if shard is None:
-                shard = make_shard(request, folder, plan, index, some, sizes, bar.update)
-            shards.append(shard)
-    return tuple(shards)
 
 
 def _finish(folder: Path, manifest: Manifest) -> None:

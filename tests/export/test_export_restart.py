@@ -263,6 +263,8 @@ def test_foreign_files_stay_and_leftovers_go(tmp_path: Path, whole: dict[str, by
     for name in foreign:
         (tmp_path / name).write_text("mine")
     (tmp_path / ".shard-00000-of-00012.parquet.ranker-tmp").write_text("half")
+    (tmp_path / ".model.ranker-tmp").mkdir()
+    (tmp_path / ".model.ranker-tmp" / "model.json").write_text("{}")
     export(tmp_path)
     found = contents(tmp_path)
     assert {name: found.pop(name) for name in foreign} == dict.fromkeys(foreign, b"mine")
