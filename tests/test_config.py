@@ -175,6 +175,8 @@ def test_lengths(folder: Path, text: str, expected: object):
         ("export", "k = 0", "a whole number from 1"),
         ("export", "chunk_size = -1", "a whole number from 1"),
         ("export", "n_shards = 0", "a whole number from 1"),
+        ("export", 'engine = "spark"', 'one of "local", "ray"'),
+        ("export", "n_workers = 0", "a whole number from 1"),
         ("export", 'format = "csv"', 'one of "parquet", "parquet-lists", "ndjson", "arrow"'),
         ("export", 'max_memory = "much"', 'text such as "4GB"'),
         ("export", "max_memory = 0", 'text such as "4GB"'),

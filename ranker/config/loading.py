@@ -152,5 +152,7 @@ def _read_export(section: Section, folder: Path) -> ExportConfig:
         chunk_size=section.take("chunk_size", whole_number(1)),
         max_memory=section.take("max_memory", MEMORY),
         n_shards=section.take("n_shards", whole_number(1)),
+        engine=section.take("engine", one_of("local", "ray")),
+        n_workers=section.take("n_workers", whole_number(1)),
         users=section.take("users", users, "all"),
     )

@@ -42,7 +42,9 @@ def postgres() -> Iterator[str]:
         settings = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories="]
         options = [part for one in (*settings, "fsync=off") for part in ("-c", one)]
         command = [bins[-1].with_name("postgres"), "-D", folder / "data", *options]
-        with _running(command, folder, port):
+        # It listens before it lets anybody in.
+        asked = [bins[-1].with_name("pg_isready"), "-q", "-h", "127.0.0.1", "-p", port]
+        with _running(command, folder, lambda: not _status(asked)):
             yield f"postgresql://owner:{QUOTED}@127.0.0.1:{port}/postgres"
 
 
@@ -59,7 +61,7 @@ def redis() -> Iterator[str]:
             f'bind 127.0.0.1\nport {port}\nrequirepass "{PASSWORD}"\nsave ""\ndir {folder}\n'
         )
         _give_away(folder / "redis.conf")
-        with _running([program, folder / "redis.conf"], folder, port):
+        with _running([program, folder / "redis.conf"], folder, lambda: _listens(port)):
             yield f"redis://:{QUOTED}@127.0.0.1:{port}/0"
 
 
@@ -107,7 +109,7 @@ def _as_nobody(command: list[object]) -> None:
 
 
 @contextmanager
-def _running(command: list[object], folder: Path, port: int) -> Iterator[None]:
+def _running(command: list[object], folder: Path, ready: Callable[[], bool]) -> Iterator[None]:
     log = folder / "log"
     with log.open("wb") as file:
         server = subprocess.Popen(
@@ -118,7 +120,7 @@ def _running(command: list[object], folder: Path, port: int) -> Iterator[None]:
             **_identity(),  # type: ignore[call-overload]
         )
     try:
-        _wait_until(lambda: _listens(port), lambda: server.poll() is None, log)
+        _wait_until(ready, lambda: server.poll() is None, log)
         yield
     finally:
         server.terminate()
@@ -127,6 +129,10 @@ def _running(command: list[object], folder: Path, port: int) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _status(command: list[object]) -> int:
+    return subprocess.run(list(map(str, command)), check=False).returncode
 
 
 def _listens(port: int) -> bool:
