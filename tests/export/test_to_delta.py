@@ -59,7 +59,7 @@ def test_readers_never_see_a_mix_or_nothing(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
         try:
-            for turn in range(1, 11):
+            for turn in range(1, 6):
                 publish_to_delta(folders[turn % 2], str(table))
         finally:
             over.set()
