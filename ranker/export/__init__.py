@@ -1,4 +1,20 @@
-"""Batch exports: shards that survive a kill, with a manifest that proves them whole."""
+"""Batch exports: shards that survive a kill, with a manifest that proves them whole.
+
+In the order in which to read them:
+
+``run``
+    The export: agree on a plan, find what is finished, make the rest, seal it.
+``users``, ``shards``, ``make``, ``lists``
+    Whose lists; which users make a shard; a shard from its users to its file; what a list must be.
+``formats``, ``manifest``, ``files``
+    Kinds of shards; the JSON beside them; files that are there whole or not at all.
+``memory``, ``ray``
+    How many users at a time; the same by many machines.
+``verify``
+    Reading an export, and proving that it is whole.
+``publish``, ``published``, ``to_postgres``, ``to_redis``, ``to_delta``
+    From a finished export to the stores that lists are served from.
+"""
 
 from ranker.export.publish import publish_export
 from ranker.export.published import PublishResult

@@ -129,7 +129,8 @@ def _make_shard(job: Job, index: int, users: pl.Series, sizes: ChunkSizes) -> Sh
 
     blocks = layout.blocks(parts())
     file = plan.shard_file(index)
-    digest = write_atomically(job.folder / file, lambda opened: layout.write(blocks, opened))
+    write = partial(write_atomically, job.folder / file, partial(layout.write, blocks))
+    digest = sizes.measured(0, write)
     shard = Shard(index=index, file=file, sha256=digest, **counts)
     write_record(job.folder, shard, plan)
     return shard

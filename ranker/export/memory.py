@@ -64,12 +64,15 @@ class ChunkSizes:
         self.next = min(at_most, _FIRST_CALL)
 
     def measured(self, n_users: int, call: Callable[[], T]) -> T:
-        """Return ``call()``, which works on ``n_users`` users, and learn from its memory."""
+        """Return ``call()`` and learn from its memory.
+
+        ``n_users`` of them are asked for in it, or none where what was collected is written.
+        """
         if self._limit is None:
             return call()
         with _Peak() as peak:
             result = call()
-        if n_users:
+        if n_users or self._largest:
             self._learn(n_users, peak.bytes, self._limit)
         return result
 
@@ -85,13 +88,13 @@ class ChunkSizes:
         if affordable < 1:
             raise ExportError(
                 f"max_memory is {_text(limit)}; the process held {_text(self._before)} before the "
-                f"lists and {_text(peak)} with those of {n_users} users: give more, or make the "
-                "shards smaller (n_shards), whose lists are held until they are written."
+                f"lists and {_text(peak)} with them: give more, or make the shards smaller "
+                "(n_shards), whose lists are held until they are written."
             )
         self.next = min(self._at_most, affordable, _GROWTH * self._largest)
         if peak > limit:
             _logger.warning(
-                "a chunk of %d users took the process to %s, above max_memory of %s; going on "
+                "%d users at a time took the process to %s, above max_memory of %s; going on "
                 "with %d users",
                 *(n_users, _text(peak), _text(limit), self.next),
             )

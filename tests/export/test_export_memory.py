@@ -77,9 +77,9 @@ def test_a_limit_that_a_chunk_breaks_is_told(caplog: pytest.LogCaptureFixture) -
     sizes = ChunkSizes(1000, limit)
     with caplog.at_level(logging.WARNING, logger="ranker.export"):
         sizes.measured(32, lambda: np.ones(50 * MB // 2).sum())
-    assert "a chunk of 32 users took the process to" in caplog.text
+    assert "32 users at a time took the process to" in caplog.text
     assert 1 <= sizes.next < 32
-    with pytest.raises(ExportError, match="with those of 32 users: give more, or make"):
+    with pytest.raises(ExportError, match="with them: give more, or make"):
         sizes.measured(32, lambda: np.ones(100 * MB).sum())
 
 
