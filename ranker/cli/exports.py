@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import ConfigError, ExportError
 from ranker.cli.commands import cast_ids, load_model, say
+from ranker.cli.heap import keep_heap_small
 from ranker.config import load_config
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def export(
         raise ConfigError("give a CONFIG to export by, or --verify DIR to check an export")
     if verify is not None:
         return _verify(verify, json=json, quiet=quiet)
+    keep_heap_small()
     from ranker.export import export_recommendations
 
     settings = load_config(str(config))

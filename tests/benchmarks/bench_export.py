@@ -27,6 +27,7 @@ import polars as pl
 from synthetic_log import Size, make_log
 
 from ranker import ALS, LambdaRank, Popularity, TwoStageRecommender, export_recommendations
+from ranker.cli.heap import keep_heap_small
 from ranker.export import verify_export
 
 LOG = Size(1_100_000, 100_000, 5_500_000)  # some of the users have no event
@@ -54,6 +55,7 @@ def fit(folder: Path, size: Size, seed: int) -> float:
 
 def export(folder: Path, n_users: int, max_memory: str, name: str) -> dict[str, Any]:
     """Export some users of the saved model, and say what it took."""
+    keep_heap_small()  # as `ranker export` does
     recommender = TwoStageRecommender.load(folder / "model")
     users = recommender.user_ids.sample(n_users, seed=0)
     recommender.recommend(users[:2000], k=K)  # what is compiled or cached once

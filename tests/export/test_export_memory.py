@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,52 @@ def test_the_limit_changes_no_byte(tmp_path: Path) -> None:
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
     assert hungry.calls[0] == 32
+
+
+HEAPS = """
+import ctypes, sys, threading, time
+from ranker.cli.heap import keep_heap_small
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+
+def count(name):
+    file = ctypes.c_void_p(libc.fopen(name.encode(), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    with open(name) as text:
+        return text.read().count("<heap nr=")
+
+before = count(sys.argv[1])
+if sys.argv[2] == "small":
+    keep_heap_small()
+held = []
+
+def take():
+    held.append(ctypes.create_string_buffer(50_000))
+    time.sleep(0.2)
+
+threads = [threading.Thread(target=take) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(count(sys.argv[1]) - max(2, before))
+"""
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_threads_share_the_heaps_that_are_there(tmp_path: Path, small: bool) -> None:
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc")
+    arguments = [str(tmp_path / "heaps.xml"), "small" if small else "as they come"]
+    done = subprocess.run(
+        [sys.executable, "-c", HEAPS, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (int(done.stdout) <= 0) == small
 
 
 PEAK = """
