@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.errors import ConfigError
-from ranker.cli import commands, main
+from features.errors import ConfigError, SchemaError
+from ranker.cli import commands, exports, main
 from ranker.cli.doctor import examine_tables
 from ranker.config import example_config
 from ranker.datasets import Dataset
@@ -63,7 +64,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         "print('heavy', [m for m in ('torch', 'ray', 'pandas', 'pyarrow') if m in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for name in ("demo", "init", "doctor", "fit", "evaluate", "export", "recommend"):
+    for name in ("demo", "init", "doctor", "fit", "evaluate", "export", "publish", "recommend"):
         assert f"    {name} " in done.stdout or f"    {name}\n" in done.stdout
     assert "exit 0" in done.stdout
     assert "heavy []" in done.stdout
@@ -350,19 +351,48 @@ def test_recommend_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_user_ids_are_cast_to_those_of_the_model():
     text = pl.Series("user_id", ["7", "8"])
-    assert commands._cast_ids(text, pl.Int64()).to_list() == [7, 8]
-    assert commands._cast_ids(text, pl.String()).to_list() == ["7", "8"]
-    assert commands._cast_ids(pl.Series([7, 8]), pl.String()).to_list() == ["7", "8"]
+    assert commands.cast_ids(text, pl.Int64()).to_list() == [7, 8]
+    assert commands.cast_ids(text, pl.String()).to_list() == ["7", "8"]
+    assert commands.cast_ids(pl.Series([7, 8]), pl.String()).to_list() == ["7", "8"]
     with pytest.raises(ConfigError, match=r"user 'x' cannot be .* are Int64; nor can 1 others"):
-        commands._cast_ids(pl.Series(["7", "x", "y"]), pl.Int64())
+        commands.cast_ids(pl.Series(["7", "x", "y"]), pl.Int64())
     with pytest.raises(ConfigError, match=r"user '300' cannot be a user .* whose ids are UInt8$"):
-        commands._cast_ids(pl.Series(["300"]), pl.UInt8())
+        commands.cast_ids(pl.Series(["300"]), pl.UInt8())
 
 
 def test_users_to_export_need_their_column(tmp_path: Path):
     (tmp_path / "users.csv").write_text("customer\n1\n")
     with pytest.raises(ConfigError, match=r"no column user_id among \['customer'\]"):
-        commands._read_users(str(tmp_path / "users.csv"), pl.Int64())
+        exports._read_users(str(tmp_path / "users.csv"), pl.Int64())
+    pl.DataFrame({"user_id": ["7", "8"], "x": [1, 2]}).write_parquet(tmp_path / "users.parquet")
+    found = exports._read_users(str(tmp_path / "users.parquet"), pl.Int64())
+    assert found.to_list() == [7, 8]
+    pl.DataFrame({"customer": [1]}).write_parquet(tmp_path / "users.parquet")
+    with pytest.raises(SchemaError, match=r"no column 'user_id' among \['customer'\]"):
+        exports._read_users(str(tmp_path / "users.parquet"), pl.Int64())
+
+
+def test_export_takes_a_configuration_or_a_folder_to_verify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for arguments in (["export"], ["export", "shop.toml", "--verify", str(tmp_path)]):
+        assert run(*arguments) == 2
+        assert "give a CONFIG to export by, or --verify DIR" in capsys.readouterr().err
+
+
+def test_errors_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("export", tmp_path / "no.toml", "--json") == 2
+    assert run("export", "--verify", tmp_path, "--json") == 1
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["ok"], second["ok"]) == (False, False)
+    assert "no.toml: no such file" in first["error"]
+    assert "holds no finished export" in second["error"]
+
+
+def test_help_tells_exit_codes(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        run("export", "--help")
+    assert "Exit codes: 0 done; 1 `doctor`" in capsys.readouterr().out
 
 
 # --- text ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -130,6 +131,12 @@ def test_export_everybody_then_some(fitted: Path, capsys: pytest.CaptureFixture[
     assert main(["export", str(fitted / "ranker.toml")]) == 0
     assert "of them from an earlier run" in capsys.readouterr().out
 
+    assert main(["export", "--verify", str(fitted / "export")]) == 0
+    assert "is whole: 1 shards, 300 rows for 60 users" in capsys.readouterr().out
+    (fitted / "export" / "_SUCCESS").unlink()
+    assert main(["--quiet", "export", "--verify", str(fitted / "export")]) == 1
+    assert "_SUCCESS missing" in capsys.readouterr().err
+
     (fitted / "some.csv").write_text("user_id\n3\n12345\n")
     (fitted / "some.toml").write_text(CONFIG + 'users = "some.csv"\npath = "some"\n')
     assert run("export", fitted / "some.toml") == 0
@@ -138,3 +145,20 @@ def test_export_everybody_then_some(fitted: Path, capsys: pytest.CaptureFixture[
     (fitted / "some.csv").write_text("user_id\n3\njane\n")
     assert run("export", fitted / "some.toml") == 2
     assert "user 'jane' cannot be a user of this model" in capsys.readouterr().err
+
+
+def test_export_for_a_scheduler(fitted: Path, capsys: pytest.CaptureFixture[str]):
+    (fitted / "night.toml").write_text(CONFIG + 'path = "night"\nn_shards = 3\nformat = "arrow"\n')
+    command = ["export", str(fitted / "night.toml"), "--format", "ndjson", "--max-memory", "20GB"]
+    assert main([*command, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["ok"], done["n_users"], done["n_rows"]) == (True, N_USERS, 5 * N_USERS)
+    assert done["path"] == str(fitted / "night")
+    assert len(list((fitted / "night").glob("shard-*-of-00003.ndjson"))) == 3
+    assert main(["export", "--verify", str(fitted / "night"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_rows"] == 5 * N_USERS
+    assert run("export", fitted / "night.toml", "--json") == 2
+    failed = json.loads(capsys.readouterr().out)
+    assert "format: 'ndjson', not 'arrow'" in failed["error"]
+    assert run(*command, "--max-memory", "1MB") == 2
+    assert "max_memory is 1 MB, but the process holds" in capsys.readouterr().err

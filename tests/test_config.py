@@ -92,6 +92,7 @@ def test_everything_given(folder: Path):
         path = "lists"
         k = 3
         chunk_size = 10
+        max_memory = "4GB"
         users = "users.csv"
         """,
     )
@@ -111,6 +112,7 @@ def test_everything_given(folder: Path):
     assert (config.evaluate.k, config.evaluate.metrics) == ((5,), ("ndcg",))
     assert config.export.path == folder / "lists"
     assert config.export.users == str(folder / "users.csv")
+    assert config.export.keywords == {"chunk_size": 10, "max_memory": "4GB"}
 
 
 def test_is_frozen(folder: Path):
@@ -172,6 +174,12 @@ def test_lengths(folder: Path, text: str, expected: object):
         ("export", "path = 3", "a path"),
         ("export", "k = 0", "a whole number from 1"),
         ("export", "chunk_size = -1", "a whole number from 1"),
+        ("export", "n_shards = 0", "a whole number from 1"),
+        ("export", 'engine = "spark"', 'one of "local", "ray"'),
+        ("export", "n_workers = 0", "a whole number from 1"),
+        ("export", 'format = "csv"', 'one of "parquet", "parquet-lists", "ndjson", "arrow"'),
+        ("export", 'max_memory = "much"', 'text such as "4GB"'),
+        ("export", "max_memory = 0", 'text such as "4GB"'),
         ("export", 'users = "nobody.csv"', '"all", or an existing file'),
     ],
 )

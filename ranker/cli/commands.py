@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from features.errors import ConfigError
 from ranker.config import Config, example_config, load_config
@@ -38,7 +38,7 @@ def init(*, path: str, quiet: bool) -> int:
         ) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from error
-    _say(f"wrote {path}; edit it, then run `ranker doctor {path}`", quiet=quiet)
+    say(f"wrote {path}; edit it, then run `ranker doctor {path}`", quiet=quiet)
     return 0
 
 
@@ -60,7 +60,7 @@ def fit(*, config: str, quiet: bool) -> int:
     data = _load(settings)
     recommender = _fitted(settings, data, data.interactions, quiet=quiet)
     recommender.save(settings.model.path)
-    _say(
+    say(
         f"saved to {settings.model.path}: {len(recommender.user_ids):,} users, as of "
         f"{recommender.as_of}, fingerprint {recommender.fingerprint[:12]}",
         quiet=quiet,
@@ -83,7 +83,7 @@ def evaluate(*, config: str, quiet: bool) -> int:
         deepest = max(deepest, depth or 0)
     data = _load(settings)
     train, test = evaluation.split_by_time(data.interactions, **settings.split.keywords)
-    _say(f"train {train.height:,} interactions, test {test.height:,}", quiet=quiet)
+    say(f"train {train.height:,} interactions, test {test.height:,}", quiet=quiet)
     recommender = _fitted(settings, data, train, quiet=quiet)
     # Judged as it is served: what the lists leave out is not missed either.
     exclude_seen = settings.split.exclude_seen
@@ -105,37 +105,6 @@ def evaluate(*, config: str, quiet: bool) -> int:
     return 0
 
 
-def export(*, config: str, quiet: bool) -> int:
-    """Write the lists of many users with the model that ``ranker fit`` saved."""
-    from ranker.export import export_recommendations
-
-    settings = load_config(config)
-    wanted = settings.export
-    if not settings.model.path.is_dir():
-        raise ConfigError(
-            f"there is no model at {settings.model.path}; run `ranker fit {config}` first"
-        )
-    recommender = _load_model(settings.model.path)
-    options: dict[str, Any] = {}
-    if wanted.chunk_size is not None:
-        options["chunk_size"] = wanted.chunk_size
-    result = export_recommendations(
-        recommender,
-        None if wanted.users == "all" else _read_users(wanted.users, recommender.user_ids.dtype),
-        wanted.path,
-        k=wanted.k,
-        exclude_seen=settings.split.exclude_seen,
-        **options,
-    )
-    _say(
-        f"exported {result.n_rows:,} rows for {result.n_users:,} users to {result.path}: "
-        f"{result.n_shards} shards, {result.n_resumed} of them from an earlier run, "
-        f"{result.seconds:.1f} s",
-        quiet=quiet,
-    )
-    return 0
-
-
 def recommend(*, model: str, user: str, k: int, include_seen: bool, quiet: bool) -> int:
     """Print the list of one user."""
     import polars as pl
@@ -144,10 +113,10 @@ def recommend(*, model: str, user: str, k: int, include_seen: bool, quiet: bool)
 
     if k < 1:
         raise ConfigError(f"-k {k}: expected a whole number from 1")
-    recommender = _load_model(Path(model))
-    users = _cast_ids(pl.Series("user_id", [user]), recommender.user_ids.dtype)
+    recommender = load_model(Path(model))
+    users = cast_ids(pl.Series("user_id", [user]), recommender.user_ids.dtype)
     if users[0] not in recommender.user_ids:
-        _say(
+        say(
             f"user {user} is not known to the model: this is its list for new users",
             quiet=quiet,
             file=sys.stderr,
@@ -178,11 +147,12 @@ def _fitted(
     )
     recommender.fit(train, items=data.items, users=data.users)
     for line in recommender.choices_:
-        _say(hanging(f"- {line}", indent=2), quiet=quiet)
+        say(hanging(f"- {line}", indent=2), quiet=quiet)
     return recommender
 
 
-def _load_model(path: Path) -> TwoStageRecommender:
+def load_model(path: Path) -> TwoStageRecommender:
+    """Load the model of a folder; raises ConfigError where there is none."""
     if not path.is_dir():
         raise ConfigError(f"{path}: there is no model; give the folder that `ranker fit` saved to")
     from ranker.recommender import TwoStageRecommender
@@ -190,18 +160,8 @@ def _load_model(path: Path) -> TwoStageRecommender:
     return TwoStageRecommender.load(path)
 
 
-def _read_users(path: str, dtype: pl.DataType) -> pl.Series:
-    from ranker.datasets import load_table
-
-    table = load_table(path)
-    if "user_id" not in table.columns:
-        raise ConfigError(
-            f"{path}: no column user_id among {table.columns}; it holds the users to export"
-        )
-    return _cast_ids(table["user_id"], dtype)
-
-
-def _cast_ids(ids: pl.Series, dtype: pl.DataType) -> pl.Series:
+def cast_ids(ids: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Ids in the dtype of the model's; raises ConfigError where one cannot be."""
     cast = ids.cast(dtype, strict=False)
     lost = ids.filter(cast.is_null() & ids.is_not_null())
     if len(lost):
@@ -212,6 +172,7 @@ def _cast_ids(ids: pl.Series, dtype: pl.DataType) -> pl.Series:
     return cast
 
 
-def _say(text: str, *, quiet: bool, file: object = None) -> None:
+def say(text: str, *, quiet: bool, file: object = None) -> None:
+    """Print ``text``, unless only results are wanted."""
     if not quiet:
         print(text, file=file)  # type: ignore[call-overload]

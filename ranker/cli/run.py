@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from features.errors import RankerError
-from ranker.cli import commands
+from ranker.cli import commands, exports
+
+_EXIT_CODES = (
+    "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault; 2 an error, told on "
+    "standard error; 130 interrupted."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 where ``doctor`` found a fault, 2 after an error that the user can mend (argparse
-        exits with 2 as well), 130 after an interrupt.
+        0, or 1 where ``doctor`` or ``export --verify`` found a fault, 2 after an error that the
+        user can mend (argparse exits with 2 as well), 130 after an interrupt.
     """
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
@@ -33,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _quiet(arguments["quiet"]):
             return int(command(**arguments))
     except RankerError as error:
+        if arguments.get("json"):
+            exports.print_json({"error": str(error)})
         print(f"ranker: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -42,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ranker", description="Two-stage recommendations: candidates, features, LambdaRank."
+        prog="ranker",
+        description="Two-stage recommendations: candidates, features, LambdaRank.",
+        epilog=_EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     _add_quiet(parser, default=False)
@@ -61,9 +70,28 @@ def _parser() -> argparse.ArgumentParser:
         ("doctor", commands.doctor, "check the tables before anything is fitted"),
         ("fit", commands.fit, "fit on all interactions and save the model"),
         ("evaluate", commands.evaluate, "hold out the newest interactions, fit on the rest, judge"),
-        ("export", commands.export, "write the lists of many users with the saved model"),
     ):
         _add(subparsers, name, command, text).add_argument("config", metavar="CONFIG")
+
+    export = _add(subparsers, "export", exports.export, "write the lists of many users, or check")
+    export.add_argument("config", metavar="CONFIG", nargs="?", help="whose [export] is written")
+    export.add_argument("--verify", metavar="DIR", help="only read an export again, every byte")
+    export.add_argument("--format", metavar="F", help="parquet, parquet-lists, ndjson or arrow")
+    export.add_argument("--max-memory", metavar="SIZE", help="what to stay below, such as 4GB")
+    _add_json(export)
+
+    publish = _add(subparsers, "publish", exports.publish, "put an export into a store")
+    publish.add_argument("folder", metavar="DIR", help="a finished export")
+    publish.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        help="postgresql://..., redis://... or delta:FOLDER; by default, and better where a "
+        f"password stands in it, ${exports.PUBLISH_TO}",
+    )
+    publish.add_argument(
+        "--name", help="view in PostgreSQL, beginning of keys in Redis (recommendations)"
+    )
+    _add_json(publish)
 
     recommend = _add(subparsers, "recommend", commands.recommend, "print the list of one user")
     recommend.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")
@@ -81,11 +109,19 @@ def _add(
     command: commands.Command,
     text: str,
 ) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser = subparsers.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=_EXIT_CODES
+    )
     # Suppressed, or the default here would undo `ranker --quiet fit`.
     _add_quiet(parser, default=argparse.SUPPRESS)
     parser.set_defaults(command=command)
     return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on standard output, for schedulers"
+    )
 
 
 def _add_quiet(parser: argparse.ArgumentParser, *, default: object) -> None:

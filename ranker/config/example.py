@@ -56,6 +56,11 @@ k = [10, 20]
 [export]
 path = "export"
 k = 50
-# chunk_size = 4096                  # users at a time
+# format = "parquet"                 # "parquet-lists", "ndjson": one row per user; "arrow"
+# chunk_size = 4096                  # users at a time, at most
+# max_memory = "4GB"                 # as many at a time as fit (Linux)
+# n_shards = 10                      # files; by default one for each half million rows
+# engine = "ray"                     # by workers of a Ray cluster, not by one process
+# n_workers = 4                      # by default one for each machine
 users = "all"                        # or a file with a column user_id
 """

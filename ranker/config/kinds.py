@@ -12,6 +12,7 @@ from typing import Generic, Literal, TypeVar
 T = TypeVar("T")
 
 _DURATION = re.compile(r"(\d+(us|ms|s|m|h|d|w))+")
+_MEMORY = re.compile(r"\d+(\.\d+)? *[KMGT]?i?B", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ def _parse_length(value: object) -> str | int | None:
     return value if type(value) is int and value > 0 else None
 
 
+def _parse_memory(value: object) -> str | int | None:
+    if isinstance(value, str):
+        return value if _MEMORY.fullmatch(value) else None
+    return value if type(value) is int and value > 0 else None
+
+
 def _parse_instant(value: object) -> dt.date | int | None:
     if isinstance(value, str):
         for parse in (dt.date.fromisoformat, dt.datetime.fromisoformat):
@@ -122,6 +129,7 @@ FRACTION = Kind("a number between 0 and 1, such as 0.1", _parse_fraction)
 LENGTH = Kind(
     'text such as "28d" or "12h", or a whole number for integer timestamps', _parse_length
 )
+MEMORY = Kind('text such as "4GB" or "512MiB", or bytes as a whole number', _parse_memory)
 INSTANT = Kind("a date, a time such as 2024-01-31T00:00:00 or a whole number", _parse_instant)
 MAPPING = Kind('text by name such as {user_id = "customer"}, our name first', _parse_mapping)
 DEPTHS = Kind("a whole number from 1, or a list such as [10, 20]", _parse_depths)

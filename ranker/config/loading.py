@@ -14,6 +14,7 @@ from ranker.config.kinds import (
     INSTANT,
     LENGTH,
     MAPPING,
+    MEMORY,
     NAMES,
     Kind,
     files_in,
@@ -147,6 +148,11 @@ def _read_export(section: Section, folder: Path) -> ExportConfig:
     return ExportConfig(
         path=section.take("path", path_in(folder), folder / "export"),
         k=section.take("k", whole_number(1), 50),
+        format=section.take("format", one_of("parquet", "parquet-lists", "ndjson", "arrow")),
         chunk_size=section.take("chunk_size", whole_number(1)),
+        max_memory=section.take("max_memory", MEMORY),
+        n_shards=section.take("n_shards", whole_number(1)),
+        engine=section.take("engine", one_of("local", "ray")),
+        n_workers=section.take("n_workers", whole_number(1)),
         users=section.take("users", users, "all"),
     )

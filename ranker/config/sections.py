@@ -82,8 +82,19 @@ class ExportConfig:
 
     path: Path
     k: int = 50
+    format: str | None = None
     chunk_size: int | None = None
+    max_memory: str | int | None = None
+    n_shards: int | None = None
+    engine: str | None = None
+    n_workers: int | None = None
     users: str = "all"
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The optional keywords of ``export_recommendations`` that were given."""
+        names = ("format", "chunk_size", "max_memory", "n_shards", "engine", "n_workers")
+        return _present(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

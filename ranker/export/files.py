@@ -5,10 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import polars as pl
 
 from features.errors import ExportError
 
@@ -16,29 +21,38 @@ _TEMPORARY_SUFFIX = ".ranker-tmp"
 _CANNOT_LOCK = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name, flush it to the disk and rename it to ``path``.
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> str:
+    """Let ``write`` fill a temporary file, flush that to the disk and rename it to ``path``.
 
     Whoever opens ``path`` sees the old content or the new one, after a crash too: the file is
     flushed before the rename and the folder after it.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file, in hex.
 
     Raises
     ------
     ExportError
         The disk is full, the folder cannot be written... What was at ``path`` is untouched.
     """
-    temporary = path.with_name(f".{path.name}{_TEMPORARY_SUFFIX}")
+    # The name is its own: a worker that is thought dead may still be at the same file.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
     with explained("write", path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _flush_directory(path.parent)
+    return digest
 
 
 def remove(path: Path) -> None:
@@ -49,10 +63,23 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed run left in ``folder``."""
+    """Delete the temporary files and folders that a killed run left in ``folder``."""
     with explained("clean", folder):
         for leftover in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
-            leftover.unlink(missing_ok=True)
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A path within ``folder`` for a folder that is deleted afterwards, by the next run at last."""
+    path = folder / f".{name}{_TEMPORARY_SUFFIX}"
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str | None:
@@ -132,10 +159,12 @@ def explained(action: str, path: Path) -> Iterator[None]:
     """Turn an OSError into an ExportError that says what to do."""
     try:
         yield
-    except OSError as error:
+    # Polars' Parquet writer reports a full disk as a ComputeError.
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ExportError(
-            f"cannot {action} {path}: {error.strerror or error}. Free space or correct the "
-            "permissions, then make the same call again: finished shards are kept."
+            f"cannot {action} {path}: {reason}. Free space or correct the permissions, then make "
+            "the same call again: finished shards are kept."
         ) from error
 
 

@@ -27,9 +27,11 @@ import polars as pl
 
 from features.errors import ExportError
 from ranker.export.files import explained, write_atomically
-from ranker.export.shards import COLUMNS, PROPENSITY, Shard, shard_file
+from ranker.export.formats import FORMATS, Format
+from ranker.export.lists import COLUMNS, PROPENSITY
+from ranker.export.shards import Shard, shard_file
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PLAN_FILE = "_plan.json"
 MANIFEST_FILE = "_manifest.json"
 SUCCESS_FILE = "_SUCCESS"
@@ -57,8 +59,10 @@ class ExportPlan:
         See :func:`users_digest`.
     n_shards : int
         Over how many shards the users are spread.
+    format : str
+        Kind of the files, a key of :data:`~ranker.export.formats.FORMATS`.
     schema : dict
-        Column to name of its dtype.
+        Column of the long rows to name of its dtype.
     package_version : str
         Of this package.
     format_version : int
@@ -73,9 +77,23 @@ class ExportPlan:
     n_users: int
     users_sha256: str
     n_shards: int
+    format: str
     schema: dict[str, str]
     package_version: str
     format_version: int = FORMAT_VERSION
+
+    def shard_file(self, index: int) -> str:
+        """File name of a shard."""
+        return shard_file(index, self.n_shards, self.files.suffix)
+
+    def record_file(self, index: int) -> str:
+        """File name of a shard's record."""
+        return f"_{Path(self.shard_file(index)).stem}.json"
+
+    @property
+    def files(self) -> Format:
+        """What :attr:`format` stands for."""
+        return FORMATS[self.format]
 
     def differences(self, other: ExportPlan) -> list[str]:
         """One "name: mine, not theirs" for each that differs, and what a digest means."""
@@ -100,6 +118,11 @@ class Manifest:
 
     plan: ExportPlan
     shards: tuple[Shard, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole content: exports of the same bytes have the same one, and no others."""
+        return _checksum(asdict(self))
 
 
 def as_of_text(as_of: date | int | None) -> str | int | None:
@@ -127,19 +150,14 @@ def users_digest(users: pl.Series) -> str:
     return digest.hexdigest()
 
 
-def record_file(index: int, n_shards: int) -> str:
-    """File name of a shard's record."""
-    return f"_{Path(shard_file(index, n_shards)).stem}.json"
-
-
 def write_plan(folder: Path, plan: ExportPlan) -> None:
     """Write ``_plan.json``."""
     _write_json(folder / PLAN_FILE, asdict(plan))
 
 
-def write_record(folder: Path, shard: Shard, n_shards: int) -> None:
+def write_record(folder: Path, shard: Shard, plan: ExportPlan) -> None:
     """Write the record of a finished shard."""
-    _write_json(folder / record_file(shard.index, n_shards), asdict(shard))
+    _write_json(folder / plan.record_file(shard.index), asdict(shard))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -154,13 +172,13 @@ def read_plan(folder: Path) -> ExportPlan:
     return _parse_plan(path, _read_json(path))
 
 
-def read_record(folder: Path, index: int, n_shards: int) -> Shard | None:
+def read_record(folder: Path, index: int, plan: ExportPlan) -> Shard | None:
     """Read the record of a shard; None where there is none or where it is damaged."""
-    path = folder / record_file(index, n_shards)
+    path = folder / plan.record_file(index)
     if not path.is_file():
         return None
     try:
-        return _parse_shard(path, _read_json(path), index, n_shards)
+        return _parse_shard(path, _read_json(path), index, plan)
     except ExportError:
         return None  # the shard is only made again
 
@@ -184,7 +202,7 @@ def read_manifest(folder: Path) -> Manifest:
     entries = document["shards"]
     if len(entries) != plan.n_shards:
         raise _damaged(path, f"it lists {len(entries)} of {plan.n_shards} shards")
-    shards = [_parse_shard(path, entry, i, plan.n_shards) for i, entry in enumerate(entries)]
+    shards = [_parse_shard(path, entry, i, plan) for i, entry in enumerate(entries)]
     return Manifest(plan, tuple(shards))
 
 
@@ -201,6 +219,7 @@ def _parse_plan(path: Path, value: object) -> ExportPlan:
             "n_users": (int,),
             "users_sha256": (str,),
             "n_shards": (int,),
+            "format": (str,),
             "schema": (dict,),
             "package_version": (str,),
             "format_version": (int,),
@@ -208,15 +227,17 @@ def _parse_plan(path: Path, value: object) -> ExportPlan:
     )
     if tuple(document["schema"]) not in (COLUMNS, (*COLUMNS, PROPENSITY)):
         raise _damaged(path, f"its schema is {document['schema']}")
+    if document["format"] not in FORMATS:
+        raise _damaged(path, f"its format is {document['format']!r}")
     return ExportPlan(**document)
 
 
-def _parse_shard(path: Path, value: object, index: int, n_shards: int) -> Shard:
+def _parse_shard(path: Path, value: object, index: int, plan: ExportPlan) -> Shard:
     counts = dict.fromkeys(("index", "n_users", "n_empty", "n_rows"), (int,))
     document = _checked_fields(path, value, {**counts, "file": (str,), "sha256": (str,)})
     shard = Shard(**document)
     # The name is compared, not only read: a manifest must not point out of its folder.
-    if (shard.index, shard.file) != (index, shard_file(index, n_shards)):
+    if (shard.index, shard.file) != (index, plan.shard_file(index)):
         raise _damaged(path, f"shard {index} is said to be number {shard.index} in {shard.file!r}")
     return shard
 
@@ -254,7 +275,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+    data = (json.dumps(document, indent=1) + "\n").encode()
+    write_atomically(path, lambda file: file.write(data))
 
 
 def _checksum(document: dict[str, Any]) -> str:

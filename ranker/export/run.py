@@ -5,13 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
-from typing import Protocol
-
-import polars as pl
 
 from features.errors import ConfigError, ExportError
 from ranker.export.files import (
@@ -22,6 +17,9 @@ from ranker.export.files import (
     sha256_of,
     write_atomically,
 )
+from ranker.export.formats import find_format
+from ranker.export.lists import schema_names
+from ranker.export.make import Job, Recommender, Request, make_shards
 from ranker.export.manifest import (
     MANIFEST_FILE,
     PLAN_FILE,
@@ -33,50 +31,18 @@ from ranker.export.manifest import (
     read_manifest,
     read_plan,
     read_record,
-    record_file,
     users_digest,
     write_manifest,
     write_plan,
-    write_record,
 )
-from ranker.export.shards import (
-    Shard,
-    checked_lists,
-    schema_names,
-    shard_file,
-    split_chunks,
-    split_users,
-    write_shard,
-)
-from ranker.export.users import unique_users
+from ranker.export.memory import parse_bytes
+from ranker.export.ray import make_shards_by_ray
+from ranker.export.shards import SHARD_FILES, Shard, default_n_shards, split_users
+from ranker.export.users import UserIds, unique_users
 from ranker.lists.policy import Policy
 from ranker.progress import progress, progress_bar
 
 _logger = logging.getLogger(__name__)
-
-
-class Recommender(Protocol):
-    """What the export needs of a model; a fitted ``TwoStageRecommender`` has it."""
-
-    @property
-    def user_ids(self) -> pl.Series:
-        """The known users."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with anything that changes a list."""
-
-    @property
-    def as_of(self) -> date | int | None:
-        """What the model knows up to; a datetime is a date."""
-
-    def recommend(
-        self, user_ids: pl.Series, /, *, k: int, exclude_seen: bool | None, policy: Policy = ...
-    ) -> pl.DataFrame:
-        """Return user_id, item_id, rank (from 1) and score; no rows for no users.
-
-        ``policy`` is given only where the caller of the export gave one.
-        """
 
 
 @dataclass(frozen=True)
@@ -115,31 +81,36 @@ class ExportResult:
 
 def export_recommendations(
     recommender: Recommender,
-    user_ids: pl.Series | Sequence[int] | Sequence[str] | None,
+    user_ids: UserIds | None,
     path: str | os.PathLike[str],
     *,
     k: int = 50,
     exclude_seen: bool | None = None,
     policy: Policy | None = None,
+    format: str = "parquet",  # noqa: A002 - the name that readers of a file expect
     chunk_size: int = 4096,
+    max_memory: int | str | None = None,
     n_shards: int | None = None,
+    engine: str = "local",
+    n_workers: int | None = None,
 ) -> ExportResult:
-    """Write the top-k lists of many users to a folder of Parquet shards.
+    """Write the top-k lists of many users to a folder of shards.
 
     A user's shard follows from a stable hash of the id. Each shard is written aside, flushed and
     renamed; the manifest comes after all shards, an empty ``_SUCCESS`` after the manifest. The
     same call made again after a crash checks the finished shards and makes the others; after a
     finished export it checks everything and returns. The same model and users give the same
-    bytes, whatever the order of the users and however often the export was interrupted. Files
-    that are not the export's own are left alone.
+    bytes, whatever the order of the users, the chunks and threads, and however often the export
+    was interrupted. Files that are not the export's own are left alone.
 
     Parameters
     ----------
     recommender : Recommender
         A fitted model.
-    user_ids : Series, sequence or None
-        Ids in the model's dtype, known or not; duplicates are exported once. None stands for
-        ``recommender.user_ids``.
+    user_ids : Series, sequence, frame, path or None
+        Ids in the model's dtype, known or not; duplicates are exported once. Of a DataFrame, a
+        LazyFrame, or the Parquet files that a path or glob names, the column ``user_id`` is read.
+        None stands for ``recommender.user_ids``.
     path : str or path
         A local folder; created where it is missing.
     k : int
@@ -149,12 +120,23 @@ def export_recommendations(
     policy : Policy, optional
         Passed on to ``recommend``. Its fingerprint stands in the manifest, so that an export is not
         continued under another one; propensities are exported with the lists.
+    format : {"parquet", "parquet-lists", "ndjson", "arrow"}
+        Parquet and Arrow IPC with one row per user and rank, or Parquet and JSON lines with one
+        row per user, whose other columns are lists in order of rank.
     chunk_size : int
-        Users per call of ``recommend``, which bounds the memory. An interrupted export may go on
-        with another one.
+        Users per call of ``recommend``, at most. An interrupted export may go on with another one.
+    max_memory : int or str, optional
+        What the process may hold, in bytes or as ``"4GB"``: calls start small, their memory is
+        measured, and chunks grow as far as it leaves room (up to ``chunk_size``). Linux only.
     n_shards : int, optional
-        Number of Parquet files. By default as many as an interrupted export in ``path`` has,
-        otherwise one for each ``chunk_size`` users. The lists of one shard are held in memory.
+        Number of files. By default as many as an interrupted export in ``path`` has, otherwise
+        one for each half million rows. The lists of one shard are held in memory.
+    engine : {"local", "ray"}
+        Who makes the shards: this process, or workers of a Ray cluster (``RAY_ADDRESS``, or one on
+        this machine), who load the model from ``path`` and write there, so that it has to be on a
+        file system that all of them see. ``max_memory`` is then that of each worker.
+    n_workers : int, optional
+        Workers of Ray; by default one for each machine, since a worker uses all cores.
 
     Returns
     -------
@@ -165,25 +147,26 @@ def export_recommendations(
     ConfigError
         A parameter is out of its range.
     SchemaError
-        An id is null or of another kind than the model's.
+        An id is null or of another kind than the model's, or a frame or file has no ids.
     ExportError
         ``path`` is a file, cannot be written, is in use by another export, or holds an export of
-        another model, other users or other parameters.
+        another model, other users or other parameters; or ``max_memory`` cannot be kept; or
+        workers were lost time and again.
+    MissingExtraError
+        ``engine="ray"`` without the extra ``ray``.
     """
     started = time.perf_counter()
+    optional = {"n_shards": n_shards, "n_workers": n_workers}
     _check_positive(k=k, chunk_size=chunk_size)
-    if n_shards is not None:
-        _check_positive(n_shards=n_shards)
-    users, n_duplicates = unique_users(user_ids, recommender.user_ids)
+    _check_positive(**{name: n for name, n in optional.items() if n is not None})
+    if engine not in {"local", "ray"}:
+        raise ConfigError(f"engine is {engine!r}; expected 'local' or 'ray'.")
     if policy is not None and not isinstance(policy, Policy):
         raise ConfigError(f"policy is {policy!r}; expected ranker.lists.Policy([step, ...])")
-
-    def lists_of(some: pl.Series) -> pl.DataFrame:
-        # Left out where there is none: models that know no policies can be exported too.
-        rules = {} if policy is None else {"policy": policy}
-        return recommender.recommend(some, k=k, exclude_seen=exclude_seen, **rules)
-
-    nobody = lists_of(users.clear())
+    find_format(format)
+    users, n_duplicates = unique_users(user_ids, recommender.user_ids)
+    limit = None if max_memory is None else parse_bytes(max_memory)
+    request = Request(recommender, k, exclude_seen, policy)
     plan = ExportPlan(
         fingerprint=recommender.fingerprint,
         as_of=as_of_text(recommender.as_of),
@@ -192,8 +175,9 @@ def export_recommendations(
         policy=None if policy is None else policy.fingerprint,
         n_users=len(users),
         users_sha256=users_digest(users),
-        n_shards=-(-len(users) // chunk_size) if n_shards is None else n_shards,
-        schema=schema_names(checked_lists(nobody, users, k)),
+        n_shards=default_n_shards(len(users), k) if n_shards is None else n_shards,
+        format=format,
+        schema=schema_names(request.lists(users.clear())),
         package_version=package_version(),
     )
     folder = prepare_folder(path)
@@ -204,7 +188,18 @@ def export_recommendations(
         if len(finished) < plan.n_shards and (folder / SUCCESS_FILE).exists():
             # Readers must not take the folder for whole while a damaged shard is replaced.
             remove(folder / SUCCESS_FILE)
-        shards = _make_missing(lists_of, users, folder, plan, finished, chunk_size)
+        missing = {
+            index: some
+            for index, some in enumerate(split_users(users, plan.n_shards))
+            if index not in finished
+        }
+        with progress_bar(sum(map(len, missing.values())), "exporting", "users") as bar:
+            job = Job(request, folder, plan, chunk_size, limit, bar.update)
+            if engine == "ray":
+                made = make_shards_by_ray(job, missing, n_workers)
+            else:
+                made = make_shards(job, missing)
+        shards = tuple(shard for _, shard in sorted({**finished, **made}.items()))
         _finish(folder, Manifest(plan, shards))
     return ExportResult(
         path=folder,
@@ -247,7 +242,7 @@ def _agree_on_plan(folder: Path, plan: ExportPlan, *, adopt_n_shards: bool) -> E
 
 def _refuse_unknown_shards(folder: Path) -> None:
     """Shards that no plan explains are not ours to replace, and readers would mix them in."""
-    unknown = sorted(p.name for p in folder.glob("shard-*-of-*.parquet"))
+    unknown = sorted(p.name for p in folder.glob(SHARD_FILES))
     if (folder / SUCCESS_FILE).exists():
         unknown.append(SUCCESS_FILE)
     if unknown:
@@ -265,7 +260,7 @@ def _finished_shards(folder: Path, plan: ExportPlan) -> dict[int, Shard]:
     finished = {}
     for index in progress(range(plan.n_shards), description="checking shards", unit="shards"):
         # A record is younger than the manifest: it is of a shard that was made again.
-        shard = read_record(folder, index, plan.n_shards) or records.get(index)
+        shard = read_record(folder, index, plan) or records.get(index)
         if shard is None:
             continue
         if sha256_of(folder / shard.file) == shard.sha256:
@@ -275,40 +270,13 @@ def _finished_shards(folder: Path, plan: ExportPlan) -> dict[int, Shard]:
     return finished
 
 
-def _make_missing(
-    lists_of: Callable[[pl.Series], pl.DataFrame],
-    users: pl.Series,
-    folder: Path,
-    plan: ExportPlan,
-    finished: dict[int, Shard],
-    chunk_size: int,
-) -> tuple[Shard, ...]:
-    """Return all shards in order and make those that are not ``finished``."""
-    todo = plan.n_users - sum(shard.n_users for shard in finished.values())
-    shards = []
-    with progress_bar(todo, "exporting", "users") as bar:
-        for index, shard_users in enumerate(split_users(users, plan.n_shards)):
-            shard = finished.get(index)
-            if shard is None:
-                parts = []
-                for chunk in split_chunks(shard_users, chunk_size):
-                    parts.append(checked_lists(lists_of(chunk), chunk, plan.k, plan.schema))
-                    bar.update(len(chunk))
-                shard = write_shard(
-                    folder, shard_file(index, plan.n_shards), index, shard_users, pl.concat(parts)
-                )
-                write_record(folder, shard, plan.n_shards)
-            shards.append(shard)
-    return tuple(shards)
-
-
 def _finish(folder: Path, manifest: Manifest) -> None:
     """Manifest, then ``_SUCCESS``, then tidy up; each step may be the last one of a killed run."""
-    n_shards = manifest.plan.n_shards
+    plan = manifest.plan
     if not (folder / MANIFEST_FILE).is_file() or read_manifest(folder) != manifest:
         write_manifest(folder, manifest)
     if not (folder / SUCCESS_FILE).is_file():
-        write_atomically(folder / SUCCESS_FILE, b"")
-    for name in [PLAN_FILE, *(record_file(index, n_shards) for index in range(n_shards))]:
+        write_atomically(folder / SUCCESS_FILE, lambda _: None)
+    for name in [PLAN_FILE, *(plan.record_file(index) for index in range(plan.n_shards))]:
         if (folder / name).exists():
             remove(folder / name)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import polars as pl
+import polars.selectors as cs
 
 from features.errors import SchemaError
 
+UserIds: TypeAlias = (
+    pl.Series | pl.DataFrame | pl.LazyFrame | str | os.PathLike[str] | Sequence[int] | Sequence[str]
+)
+_USER_ID = "user_id"
 
-def unique_users(
-    user_ids: pl.Series | Sequence[int] | Sequence[str] | None, known: pl.Series
-) -> tuple[pl.Series, int]:
+
+def unique_users(user_ids: UserIds | None, known: pl.Series) -> tuple[pl.Series, int]:
     """Return the users to export, sorted, each once, in the dtype of the model's own users.
 
     Parameters
     ----------
-    user_ids : Series, sequence or None
-        Ids, known to the model or not; None stands for ``known``.
+    user_ids : Series, sequence, frame, path or None
+        Ids, known to the model or not; of a frame, lazy or not, and of the Parquet files that a
+        path or glob names, the column ``user_id`` alone is read. None stands for ``known``.
     known : Series
         The model's users.
 
@@ -31,9 +38,11 @@ def unique_users(
     Raises
     ------
     SchemaError
-        An id is null, or the ids are not of the model's kind (integers or strings).
+        An id is null, the ids are not of the model's kind (integers or strings), a frame has no
+        column ``user_id``, or a file cannot be read.
     """
-    series = known if user_ids is None else _as_series(user_ids, known.dtype)
+    known = _plain(known)
+    series = known if user_ids is None else as_series(user_ids, known.dtype)
     if series.null_count():
         raise _error(
             f"{series.null_count()} of {len(series)} ids are null; drop them (drop_nulls)."
@@ -42,19 +51,39 @@ def unique_users(
     return users, len(series) - len(users)
 
 
-def _as_series(values: pl.Series | Sequence[int] | Sequence[str], dtype: pl.DataType) -> pl.Series:
+def plain_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Categorical and Enum columns as String: files are read where nobody knows the categories."""
+    return frame.with_columns(cs.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
+
+
+def _plain(series: pl.Series) -> pl.Series:
+    return plain_text(series.to_frame()).to_series()
+
+
+def as_series(values: UserIds, dtype: pl.DataType) -> pl.Series:
+    """The ids of any source; ``dtype`` is that of an empty one."""
     if isinstance(values, pl.Series):
-        return values
-    if isinstance(values, str | pl.DataFrame | pl.LazyFrame):
-        raise _error(
-            f"expected a Series or a sequence of ids, got a {type(values).__name__}; of a frame "
-            "pass the column, of a single user a list of one."
-        )
+        return _plain(values)
+    if isinstance(values, str | os.PathLike):
+        name = os.fspath(values)
+        return _plain(_column(pl.scan_parquet(name), f"the Parquet files {name!r}"))
+    if isinstance(values, pl.DataFrame | pl.LazyFrame):
+        return _plain(_column(values.lazy(), "the frame"))
     ids = list(values)
     try:
         return pl.Series("user_id", ids) if ids else pl.Series("user_id", dtype=dtype)
     except (TypeError, pl.exceptions.PolarsError) as error:
         raise _error(f"the ids are not all of one kind ({error}); convert them first.") from error
+
+
+def _column(frame: pl.LazyFrame, name: str) -> pl.Series:
+    try:
+        columns = frame.collect_schema().names()
+        if _USER_ID in columns:
+            return frame.select(_USER_ID).collect().to_series()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _error(f"{name} cannot be read ({error}); a path is of Parquet files.") from error
+    raise _error(f"{name} has no column {_USER_ID!r} among {columns}; rename the one with the ids.")
 
 
 def _as_dtype(series: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -70,4 +70,4 @@ def _die(n_chunks: int, how: str) -> Callable[[int], None]:
 
 if __name__ == "__main__":
     fake = FakeRecommender(on_call=_die(int(sys.argv[2]), sys.argv[3]))
-    export_recommendations(fake, None, sys.argv[1], k=7, chunk_size=5)
+    export_recommendations(fake, None, sys.argv[1], k=7, chunk_size=5, n_shards=12)

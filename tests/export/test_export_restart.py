@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def export(folder: Path, **kwargs: object) -> ExportResult:
     fake = kwargs.pop("fake", None) or FakeRecommender()
-    arguments = {"k": 7, "chunk_size": 5, **kwargs}
+    arguments = {"k": 7, "chunk_size": 5, "n_shards": 12, **kwargs}
     return export_recommendations(fake, None, folder, **arguments)  # type: ignore[arg-type]
 
 
@@ -193,7 +193,9 @@ def test_a_damaged_shard_is_made_again(
     shard = tmp_path / "shard-00001-of-00012.parquet"
     damage(shard)
     if finished:
-        with pytest.raises(ExportError, match=r"shard-00001-of-00012.parquet is not as it was"):
+        with pytest.raises(
+            ExportError, match=r"not as it was exported:\n  - shard-00001-of-00012.parquet: it"
+        ):
             verify_export(tmp_path)
     with caplog.at_level(logging.WARNING, logger="ranker.export"):
         result = export(tmp_path)
@@ -223,6 +225,7 @@ def test_success_is_withdrawn_while_a_damaged_shard_is_replaced(tmp_path: Path) 
         ({"k": 8}, "k: 7, not 8"),
         ({"exclude_seen": False}, "exclude_seen: None, not False"),
         ({"n_shards": 11}, "n_shards: 12, not 11"),
+        ({"format": "ndjson"}, "format: 'parquet', not 'ndjson'"),
         ({"fake": FakeRecommender(user_ids=INTEGERS[1:])}, "n_users: 60, not 59; users_sha256"),
         ({"fake": FakeRecommender(user_ids=INTEGERS + 1)}, "other export.*users_sha256"),
         ({"fake": FakeRecommender(user_ids=INTEGERS.cast(pl.Int32))}, "schema: .*Int32"),
@@ -260,6 +263,8 @@ def test_foreign_files_stay_and_leftovers_go(tmp_path: Path, whole: dict[str, by
     for name in foreign:
         (tmp_path / name).write_text("mine")
     (tmp_path / ".shard-00000-of-00012.parquet.ranker-tmp").write_text("half")
+    (tmp_path / ".model.ranker-tmp").mkdir()
+    (tmp_path / ".model.ranker-tmp" / "model.json").write_text("{}")
     export(tmp_path)
     found = contents(tmp_path)
     assert {name: found.pop(name) for name in foreign} == dict.fromkeys(foreign, b"mine")
@@ -290,7 +295,7 @@ def test_a_shard_beside_the_named_ones_fails_the_verification(tmp_path: Path) ->
         (lambda text: text[:-9], "is damaged"),
         (lambda text: text.replace('"k": 7', '"k": 9'), "checksum"),
         (lambda text: text.replace('"n_rows"', '"rows"'), "checksum"),
-        (lambda text: text.replace('"format_version": 2', '"format_version": 3'), "version 3"),
+        (lambda text: text.replace('"format_version": 3', '"format_version": 4'), "version 4"),
         (lambda text: text.replace('"k": 7', '"k": true'), r"\['k'\] have the wrong type"),
         (lambda _: "[]", "holds a list"),
         (lambda _: '{"plan": 3}', "lists no shards"),

@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_every_user_gets_the_list_that_recommend_gives(tmp_path: Path) -> None:
     fake = FakeRecommender()
-    result = export_recommendations(fake, None, tmp_path / "out", k=7, chunk_size=16)
+    result = export_recommendations(fake, None, tmp_path / "out", k=7, chunk_size=16, n_shards=4)
     assert max(fake.calls) <= 16
     expected = fake.recommend(INTEGERS, k=7, exclude_seen=None)
     found = read_export(tmp_path / "out").collect().sort("user_id", "rank")
@@ -75,15 +75,17 @@ def test_order_and_duplicates_do_not_change_a_byte(tmp_path: Path, strings: bool
     verify_export(tmp_path / "b")
 
 
-def test_chunk_size_changes_nothing_but_the_default_number_of_shards(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_shards", [None, 3])
+def test_chunk_size_changes_nothing(tmp_path: Path, n_shards: int | None) -> None:
     for chunk_size in (1, 7, 1000):
         export_recommendations(
-            FakeRecommender(), None, tmp_path / str(chunk_size), n_shards=3, chunk_size=chunk_size
+            FakeRecommender(),
+            None,
+            tmp_path / str(chunk_size),
+            n_shards=n_shards,
+            chunk_size=chunk_size,
         )
     assert contents(tmp_path / "1") == contents(tmp_path / "7") == contents(tmp_path / "1000")
-    assert (
-        export_recommendations(FakeRecommender(), None, tmp_path / "d", chunk_size=7).n_shards == 9
-    )
 
 
 @pytest.mark.parametrize("n_shards", [None, 3])
@@ -127,8 +129,9 @@ def test_unknown_users_and_other_integer_types_are_exported(tmp_path: Path) -> N
         ([1, "2"], "not all of one kind"),
         (["100"], r"the ids are String \(the first is '100'\).*Int64"),
         ([1.5], "the ids are Float64"),
-        ("100", "got a str"),
-        (pl.DataFrame({"user_id": [1]}), "got a DataFrame"),
+        ("nowhere.parquet", "the Parquet files 'nowhere.parquet' cannot be read"),
+        (pl.DataFrame({"user": [1]}), r"no column 'user_id' among \['user'\]"),
+        (pl.LazyFrame({"user_id": ["a"]}), r"the ids are String \(the first is 'a'\)"),
     ],
 )
 def test_users_that_cannot_be_exported(tmp_path: Path, user_ids: object, message: str) -> None:

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from features.errors import ExportError
+from ranker.export.lists import checked_lists
 from ranker.export.manifest import users_digest
-from ranker.export.shards import checked_lists, shard_numbers, split_chunks, split_users
+from ranker.export.shards import default_n_shards, shard_numbers, split_users
 from ranker.progress import progress, progress_bar
 
 
@@ -42,9 +43,8 @@ def test_split_users_keeps_order_and_everybody() -> None:
     assert pl.concat(shards).sort().equals(ids)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(0, [0]), (4, [4]), (5, [2, 3]), (9, [3, 3, 3])])
-def test_chunks_are_even(n: int, expected: list[int]) -> None:
-    assert [len(chunk) for chunk in split_chunks(pl.Series(range(n)), 4)] == expected
+def test_a_shard_has_about_half_a_million_rows():
+    assert [default_n_shards(n, 50) for n in (0, 1, 10_485, 10_486, 1_000_000)] == [0, 1, 1, 2, 96]
 
 
 def test_users_digest_tells_similar_lists_apart() -> None:

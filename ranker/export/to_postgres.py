@@ -1,0 +1,208 @@
+"""An export as a view in PostgreSQL, which changes from old lists to new ones at one instant."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from features.errors import ConfigError, ExportError, MissingExtraError
+from ranker.export.lists import PROPENSITY
+from ranker.export.manifest import ExportPlan, Manifest
+from ranker.export.published import PublishResult, check_scheme, told, without_password
+from ranker.export.verify import finished_manifest, verified_lists
+
+_logger = logging.getLogger(__name__)
+
+_INTEGER, _TEXT = ("bigint", pl.Int64()), ("text", pl.String())
+_RANK = ("integer", pl.Int32())
+_SCORES = {"Float32": ("real", pl.Float32()), "Float64": ("double precision", pl.Float64())}
+# Whoever reads the view holds the swap up, and a swap that waits holds up those who come later.
+_LOCK_TIMEOUT, _ATTEMPTS, _PAUSE_SECONDS = "2s", 30, 1.0
+_LOCK_NOT_AVAILABLE = "55P03"
+_LONGEST_NAME = 63 - 13  # of PostgreSQL's 63 bytes, less those of a version
+
+
+def publish_to_postgres(
+    path: str | os.PathLike[str], url: str, *, name: str = "recommendations"
+) -> PublishResult:
+    """Put the lists of a finished export where ``SELECT ... FROM name`` finds them.
+
+    The lists are loaded by COPY into a new table, ``<name>_<version>``, with the primary key
+    (user_id, rank). Then one transaction points the view ``name`` at it and drops the table that
+    it pointed at. A query sees the old lists or the new ones, all of them; grants on the view stay.
+    If anything fails before, the old lists are served on, and the next call clears up.
+
+    A transaction in REPEATABLE READ that began before the load, and first reads the view after
+    the swap, finds no rows: to it, those of the new table do not exist yet. Let such readers begin
+    a transaction for each read.
+
+    Parameters
+    ----------
+    path : str or path
+        Folder of a finished export; every shard is verified as it is read.
+    url : str
+        As libpq has it: ``postgresql://user@host:5432/database``. The password may stand in it,
+        or in PGPASSWORD or ``~/.pgpass``, where other users of the machine do not see it.
+    name : str
+        The view, with its schema in front where it is not the first of the search path
+        (``"shop.lists"``). Created where it is missing.
+
+    Returns
+    -------
+    PublishResult
+
+    Raises
+    ------
+    ConfigError
+        ``name`` is none, or the ids are beyond those that PostgreSQL can hold.
+    ExportError
+        The export is not whole, ``name`` is a table, another call publishes to it at the moment,
+        or the server says no.
+    MissingExtraError
+        Without the extra ``postgres``.
+    """
+    started = time.perf_counter()
+    check_scheme(url, "postgresql", "postgres")
+    folder, manifest = finished_manifest(path)
+    version = manifest.sha256[:12]
+    with _cursor(url) as cursor:
+        view = _find_view(cursor, name)
+        if _served(cursor, view) != version:
+            table = _Name(view.schema, f"{view.name}_{version}")
+            _load(cursor, view, table, folder, manifest)
+            _swap(cursor, view, table, version, list(_columns(manifest.plan)))
+    return PublishResult(
+        target=without_password(url),
+        name=name,
+        version=version,
+        n_users=sum(shard.n_users - shard.n_empty for shard in manifest.shards),
+        n_rows=sum(shard.n_rows for shard in manifest.shards),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Name(NamedTuple):
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return ".".join('"' + part.replace('"', '""') + '"' for part in self)
+
+    @property
+    def mark(self) -> str:
+        """The comment by which tables of this view are known."""
+        return f"ranker: lists of {self}"
+
+
+@contextmanager
+def _cursor(url: str) -> Iterator[Any]:
+    try:
+        from adbc_driver_postgresql import dbapi
+    except ImportError:
+        raise MissingExtraError("adbc_driver_postgresql", "postgres") from None
+    with (
+        told(url, dbapi.Error),
+        closing(dbapi.connect(url, autocommit=True)) as connection,
+        closing(connection.cursor()) as cursor,
+    ):
+        yield cursor
+
+
+def _find_view(cursor: Any, name: str) -> _Name:
+    """Complete the name of the view, and keep others from publishing to it meanwhile."""
+    *schemas, own = name.split(".")
+    if len(schemas) > 1 or not own or len(own.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            f"name is {name!r}; expected that of a view, or schema.view, of at most "
+            f"{_LONGEST_NAME} bytes."
+        )
+    view = _Name(schemas[0] if schemas else _one(cursor, "SELECT current_schema()"), own)
+    # Held until the connection ends.
+    if not _one(cursor, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", str(view)):
+        raise ExportError(f"another call is publishing to {view}: wait for it.")
+    kind = _one(cursor, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", str(view))
+    if kind not in {None, "v"}:
+        raise ExportError(
+            f"{view} is no view, and what it holds is not ours to replace: publish under another "
+            "name, or rename it."
+        )
+    return view
+
+
+def _served(cursor: Any, view: _Name) -> str | None:
+    """Version that the view shows."""
+    comment = _one(cursor, "SELECT obj_description(to_regclass($1), 'pg_class')", str(view))
+    return str(comment).removeprefix("ranker: ") if comment else None
+
+
+def _columns(plan: ExportPlan) -> dict[str, tuple[str, pl.DataType]]:
+    """Types of the columns, in the order of the key, in PostgreSQL and in Polars."""
+    ids = {c: _TEXT if plan.schema[c] == "String" else _INTEGER for c in ("user_id", "item_id")}
+    columns = {"user_id": ids["user_id"], "rank": _RANK, "item_id": ids["item_id"]}
+    return columns | {c: _SCORES[plan.schema[c]] for c in ("score", PROPENSITY) if c in plan.schema}
+
+
+def _load(cursor: Any, view: _Name, table: _Name, folder: Path, manifest: Manifest) -> None:
+    """Fill a table that nobody knows of yet."""
+    columns = _columns(manifest.plan)
+    definition = ", ".join(
+        f"{column} {kind}" + ("" if column == "score" else " NOT NULL")
+        for column, (kind, _) in columns.items()
+    )
+    cursor.execute(f"DROP TABLE IF EXISTS {table}")  # of a call that did not come to its end
+    cursor.execute(f"CREATE TABLE {table} ({definition})")
+    cursor.execute(f"COMMENT ON TABLE {table} IS {_literal(view.mark)}")
+    for lists in verified_lists(folder, manifest):
+        try:
+            rows = lists.select(pl.col(c).cast(dtype) for c, (_, dtype) in columns.items())
+        except pl.exceptions.InvalidOperationError as error:
+            raise ConfigError(f"the ids do not fit into a bigint ({error}).") from error
+        cursor.adbc_ingest(table.name, rows, mode="append", db_schema_name=table.schema)
+    cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (user_id, rank)")
+    cursor.execute(f"ANALYZE {table}")
+
+
+def _swap(cursor: Any, view: _Name, table: _Name, version: str, columns: list[str]) -> None:
+    """Show the new table and drop the others, in one transaction."""
+    connection = cursor.connection
+    for attempt in range(_ATTEMPTS):
+        connection.adbc_connection.set_autocommit(False)
+        try:
+            cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+            select = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - quoted by _Name
+            cursor.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
+            cursor.execute(f"COMMENT ON VIEW {view} IS 'ranker: {version}'")
+            cursor.execute(
+                "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE "
+                "nspname = $1 AND relname <> $2 AND obj_description(pg_class.oid, 'pg_class') = $3",
+                (*table, view.mark),
+            )
+            for (old,) in cursor.fetchall():
+                cursor.execute(f"DROP TABLE {_Name(view.schema, old)}")
+            connection.commit()
+            return
+        except connection.Error as error:
+            connection.rollback()
+            if error.sqlstate != _LOCK_NOT_AVAILABLE or attempt == _ATTEMPTS - 1:
+                raise
+            _logger.info("%s is being read in a long transaction; trying again", view)
+            time.sleep(_PAUSE_SECONDS)
+        finally:
+            connection.adbc_connection.set_autocommit(True)
+
+
+def _one(cursor: Any, query: str, *values: str) -> Any:
+    cursor.execute(query, values or None)
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
