@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from ranker.benchmark.cases import PROTOCOLS, Protocol, find_protocol
 from ranker.benchmark.outcome import Outcome
 from ranker.recommender import TwoStageRecommender
+
+logger = logging.getLogger(__name__)
 
 DATA = "RANKER_DATA"
 """The environment variable that names the folder of data."""
@@ -83,7 +86,7 @@ def _outcome(protocol: Protocol, data: Path | None, preset: str, random_state: i
         command += ["--preset", preset, "--seed", str(random_state), "--json", str(found)]
         command += [] if data is None else ["--data", str(data)]
         path = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  our own module, with names that were checked
             command,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
             stdout=subprocess.DEVNULL,
@@ -93,6 +96,7 @@ def _outcome(protocol: Protocol, data: Path | None, preset: str, random_state: i
         )
         if done.returncode == 0:
             return Outcome(**json.loads(found.read_text(encoding="utf-8")))
+    logger.error("%s failed:\n%s", protocol.name, done.stderr)
     return Outcome(
         protocol.name,
         "failed",
@@ -103,6 +107,7 @@ def _outcome(protocol: Protocol, data: Path | None, preset: str, random_state: i
 
 
 def _reason(code: int, errors: str) -> str:
+    """What is known of the end of a child that did not live to tell it."""
     if code < 0:
         return f"ended by {signal.Signals(-code).name}; SIGKILL mostly means: not enough memory"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]

@@ -52,9 +52,7 @@ def recommend(model: Any, case: Case, split: Split, k: int, *, method: str = "re
     ]
     if not isinstance(parts[0], dict):
         return pl.concat(_competing(part, split) for part in parts)
-    return {
-        name: pl.concat(_competing(part[name], split) for part in parts) for name in parts[0]
-    }
+    return {name: pl.concat(_competing(part[name], split) for part in parts) for name in parts[0]}
 
 
 def engine_values(

@@ -63,10 +63,16 @@ def format_overview(outcomes: Iterable[Outcome]) -> str:
                 "status": f"{outcome.status}{': ' if outcome.error else ''}{outcome.error}",
             }
         )
-    schema = dict.fromkeys(["protocol", "metric", "system", "status"], pl.String)
-    schema |= dict.fromkeys(["ours", "best of others"], pl.Float64) | {"seconds": pl.Int64}
-    columns = ["protocol", "metric", "ours", "best of others", "system", "seconds", "status"]
-    return format_table(pl.DataFrame(rows, schema=schema).select(columns))
+    schema = {
+        "protocol": pl.String,
+        "metric": pl.String,
+        "ours": pl.Float64,
+        "best of others": pl.Float64,
+        "system": pl.String,
+        "seconds": pl.Int64,
+        "status": pl.String,
+    }
+    return format_table(pl.DataFrame(rows, schema=schema))
 
 
 def format_protocols() -> str:

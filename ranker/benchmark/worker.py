@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from features.errors import RankerError
 from ranker.benchmark.cases import find_protocol
 from ranker.benchmark.judge import summary
 from ranker.benchmark.outcome import Outcome
@@ -83,7 +84,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--json", type=Path, required=True)
     asked = parser.parse_args()
-    outcome = measure(asked.name, asked.data, preset=asked.preset, random_state=asked.seed)
+    try:
+        outcome = measure(asked.name, asked.data, preset=asked.preset, random_state=asked.seed)
+    except RankerError as error:
+        outcome = Outcome(asked.name, "failed", asked.preset, asked.seed, error=str(error))
     asked.json.write_text(json.dumps(dataclasses.asdict(outcome)), encoding="utf-8")
 
 

@@ -147,6 +147,7 @@ def benchmark(
     quiet: bool,
 ) -> int:
     """Run published protocols, print our figures beside those of others; 1 where one failed."""
+    from ranker.benchmark import PROTOCOLS
     from ranker.benchmark.run import run_each
     from ranker.benchmark.table import format_outcome, format_overview, format_protocols
 
@@ -155,10 +156,13 @@ def benchmark(
         return 0
     if json is not None:
         _write_json(json, [])  # a folder that is not there is known now, not after an hour
+    asked = names or [*PROTOCOLS]
+    coming = run_each(asked, data=data, preset=preset, random_state=seed)
     outcomes = []
-    for outcome in run_each(names or None, data=data, preset=preset, random_state=seed):
-        outcomes.append(outcome)
-        print(format_outcome(outcome), end="\n\n", flush=True)
+    for name in asked:
+        _say(f"ranker: {name} ...", quiet=quiet, file=sys.stderr)
+        outcomes.append(next(coming))
+        print(format_outcome(outcomes[-1]), end="\n\n", flush=True)
         if json is not None:
             _write_json(json, [one.to_dict() for one in outcomes])
     if len(outcomes) > 1:

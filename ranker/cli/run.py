@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 where ``doctor`` found a fault or a protocol of ``benchmark`` failed, 2 after an error that the user can mend (argparse
-        exits with 2 as well), 130 after an interrupt.
+        0, or 1 where ``doctor`` found a fault or a protocol of ``benchmark`` failed, 2 after an
+        error that the user can mend (argparse exits with 2 as well), 130 after an interrupt.
     """
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")

@@ -122,7 +122,7 @@ def average_precision(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
 
 
 def average_precision_full(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
-    """Average precision over all that is relevant: ``sum of precision@r at hits r <= k, / n_relevant``.
+    """Average precision that all relevant items divide: ``sum of precision@r, / n_relevant``.
 
     The other convention of MAP@k: a user with more than k relevant items cannot reach 1. Published
     figures of the random splits of MovieLens 100k are of this kind.
