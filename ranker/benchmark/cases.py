@@ -204,10 +204,7 @@ def _among_drawn(folder: Path, _seed: int) -> Case:
     """He et al. (WWW 2017): each user's last item among 99 drawn ones that he did not take."""
     log = _log(folder, "split_ncf")
     train, test = split_by_column(log, "split_ncf")
-    # The test item is not always the last by the order that is known: what it leaves is no gap, or
-    # the places would be taken for a common clock.
-    place = pl.int_range(pl.len()).over("user_id", order_by=["timestamp", "item_id"])
-    train = train.with_columns(timestamp=place)
+    train = count_anew(train)  # the test item is not always the last by the order that is known
     drawn = read(pl.read_parquet, folder / "ncf_test_negatives.parquet")
     negatives = drawn.select("user_id", item_id="negatives").explode("item_id")
     # Some of the drawn ones are the test item itself, as published: it stands in the list once.
@@ -242,6 +239,15 @@ def _five_folds(folder: Path, _seed: int) -> Case:
     known = [name for name in log.columns if name not in columns]
     folds = (split_by_column(log.select(*known, column), column) for column in columns)
     return Case(tuple(Split(train, test.drop("timestamp")) for train, test in folds))
+
+
+def count_anew(log: pl.DataFrame) -> pl.DataFrame:
+    """Positions in each user's sequence without the gaps that rows taken out have left.
+
+    With gaps they would be taken for a common clock.
+    """
+    place = pl.int_range(pl.len()).over("user_id", order_by=["timestamp", "item_id"])
+    return log.with_columns(place.alias("timestamp"))
 
 
 def _by_time(log: pl.DataFrame, *, exclude_seen: bool, **cut: Any) -> Split:
