@@ -29,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 where ``doctor`` or ``export --verify`` found a fault, 2 after an error that the
-        user can mend (argparse exits with 2 as well), 130 after an interrupt.
+        0, or 1 where ``doctor`` or ``export --verify`` found a fault or a protocol of
+        ``benchmark`` failed, 2 after an error that the user can mend (argparse exits with 2 as
+        well), 130 after an interrupt.
     """
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--name", help="view in PostgreSQL, beginning of keys in Redis (recommendations)"
     )
     _add_json(publish)
+    _add_benchmark(subparsers)
 
     recommend = _add(subparsers, "recommend", commands.recommend, "print the list of one user")
     recommend.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")
@@ -101,6 +103,20 @@ def _parser() -> argparse.ArgumentParser:
         "--include-seen", action="store_true", help="also items that the user has had"
     )
     return parser
+
+
+def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    benchmark = _add(
+        subparsers, "benchmark", commands.benchmark, "published protocols, ours beside the figures"
+    )
+    benchmark.add_argument("names", metavar="NAME", nargs="*", help="protocols; all by default")
+    benchmark.add_argument(
+        "--data", metavar="DIR", help="holds a folder for each data set (default: $RANKER_DATA)"
+    )
+    benchmark.add_argument("--preset", default="balanced", help="of the engine (%(default)s)")
+    benchmark.add_argument("--seed", metavar="N", type=int, default=0, help="(%(default)s)")
+    benchmark.add_argument("--json", metavar="FILE", help="write all figures there, too")
+    benchmark.add_argument("--list", action="store_true", help="print the protocols, run nothing")
 
 
 def _add(

@@ -19,10 +19,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from features.codes import Codes
 from features.errors import ConfigError
 from features.ids import Ids
 from features.schema import canonical_ids
 from ranker.evaluation import kernels
+from ranker.evaluation.calibration import codes_of, list_divergence
 from ranker.evaluation.distance import intra_list_distance, list_rows
 from ranker.evaluation.exposure import gini
 from ranker.evaluation.novelty import information_matrix, mean_information
@@ -43,6 +45,9 @@ class ListFacts:
     train, other : DataFrame, optional
         ``user_id, item_id`` of what was taken before; further lists.
     embedding : (Series, float32 array [n_items, n_factors]), optional
+    categories : DataFrame, optional
+        ``item_id``, once each, and ``category``, see
+        :func:`ranker.evaluation.calibration.check_categories`.
     """
 
     users: pl.Series
@@ -52,6 +57,7 @@ class ListFacts:
     train: pl.DataFrame | None = None
     other: pl.DataFrame | None = None
     embedding: tuple[pl.Series, Float32Array] | None = None
+    categories: pl.DataFrame | None = None
 
     @cached_property
     def items(self) -> Ids:
@@ -94,6 +100,22 @@ class ListFacts:
         item = self.items.encode(train["item_id"]).astype(np.int64)
         found: tuple[Int64Array, Int64Array] = kernels.group_distinct(user, item, len(self.users))
         return found
+
+    @cached_property
+    def events(self) -> tuple[Int64Array, Int64Array]:
+        """As ``history``, but an item as often as it was taken, and in no order."""
+        train = _of(self.train, "train")
+        user = Ids(self.users).encode(train["user_id"]).astype(np.int64)
+        item = self.items.encode(train["item_id"]).astype(np.int64)
+        order = np.argsort(user, kind="stable")
+        known = order[np.count_nonzero(user < 0) :]
+        n_events = np.bincount(user[known], minlength=len(self.users))
+        return np.concatenate(([0], np.cumsum(n_events))).astype(np.int64), item[known]
+
+    @cached_property
+    def category_codes(self) -> Codes:
+        """The categories of ``items``."""
+        return codes_of(_of(self.categories, "categories"), self.items.values)
 
     @cached_property
     def other_rows(self) -> Int64Array:
@@ -223,6 +245,24 @@ def intra_list_diversity(facts: ListFacts, *, k: int) -> Float64Array:
     return intra_list_distance(facts.embedding[1], rows)
 
 
+def miscalibration(facts: ListFacts, *, k: int) -> Float64Array:
+    """How far the shares of categories in a list are from those in the user's past; 0 is best.
+
+    ``KL(p, q') = sum over categories c with p(c) > 0 of p(c) log(p(c) / q'(c))`` in nats, with
+    ``q' = .99 q + .01 p``: ``p`` are the shares in the user's events of ``train``, each counting
+    the same, ``q`` those in the first k items. An item of several categories counts for each in
+    equal parts, one of none for none. At most ``log(100)``, which a list without any of the user's
+    categories has; 0 for a user whose past has no categories.
+    Source: Steck, "Calibrated Recommendations", RecSys 2018, equations 2, 3, 6 and 7, with equal
+    weights of events and of places.
+    """
+    codes = facts.category_codes
+    values: Float64Array = list_divergence(
+        *facts.events, facts.rows, codes.indptr, codes.code, codes.n_codes, k
+    )
+    return values
+
+
 def coverage(facts: ListFacts, *, k: int) -> float:
     """Share of the items of ``train`` that occur within the first k of some list.
 
@@ -247,6 +287,7 @@ LIST_METRICS: Mapping[str, ListMetric] = MappingProxyType(
         "serendipity": serendipity,
         "overlap": overlap,
         "intra_list_diversity": intra_list_diversity,
+        "miscalibration": miscalibration,
     }
 )
 SYSTEM_METRICS: Mapping[str, SystemMetric] = MappingProxyType(
@@ -263,6 +304,10 @@ _NEEDS = {
     "serendipity": ("train", "hits that the popular list of train does not have"),
     "overlap": ("other", "the share of items that other lists have as well"),
     "intra_list_diversity": ("embedding", "the distance of the items' vectors"),
+    "miscalibration": (
+        "train and categories",
+        "the distance of the shares of categories in list and past",
+    ),
 }
 
 
@@ -276,12 +321,15 @@ def check_needs(name: str, given: frozenset[str], *, per_user: bool) -> None:
     """
     if name not in _NEEDS:
         return
-    keyword, what = _NEEDS[name]
+    keywords, what = _NEEDS[name]
     if per_user and name in SYSTEM_METRICS:
         raise ConfigError(f"{name} is {what}: use evaluate for it, or leave it out of metrics")
-    if keyword not in given:
-        whose = ", whose items are the catalogue" if name in SYSTEM_METRICS else ""
-        raise ConfigError(f"{name} is {what}: pass {keyword}={whose}, or leave it out of metrics")
+    for keyword in keywords.split(" and "):
+        if keyword not in given:
+            whose = ", whose items are the catalogue" if name in SYSTEM_METRICS else ""
+            raise ConfigError(
+                f"{name} is {what}: pass {keyword}={whose}, or leave it out of metrics"
+            )
 
 
 def _mean_over(facts: ListFacts, of_item: NDArray[np.float64], k: int) -> Float64Array:

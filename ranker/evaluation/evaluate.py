@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.arrays import Float32Array
 from features.errors import ConfigError, SchemaError
 from ranker.evaluation.beyond import LIST_METRICS, SYSTEM_METRICS, ListFacts, check_needs
+from ranker.evaluation.calibration import check_categories
 from ranker.evaluation.frames import FrameLike, check_pairs, check_recommendations
 from ranker.evaluation.intervals import bootstrap_intervals
 from ranker.evaluation.metrics import METRICS, check_metric_name, hit_matrix
@@ -35,6 +36,7 @@ def evaluate(
     exclude_seen: bool = False,
     other: FrameLike | None = None,
     embedding: Embedding | None = None,
+    categories: FrameLike | None = None,
     random_state: int = 0,
 ) -> pl.DataFrame:
     """Mean over the test users of each metric at each depth, with a 95 % bootstrap interval.
@@ -70,6 +72,9 @@ def evaluate(
         The recommendations that ``"overlap"`` compares with.
     embedding : (Series, float32 array [n_items, n_factors]), optional
         Ids of items, and their vectors, for ``"intra_list_diversity"``.
+    categories : DataFrame or LazyFrame, optional
+        ``item_id``, once each, and one other column, such as a genre or a list of them, for
+        ``"miscalibration"`` (see :func:`ranker.evaluation.beyond.miscalibration`).
     random_state : int
         Seed of the bootstrap.
 
@@ -89,7 +94,7 @@ def evaluate(
         the frame.
     ConfigError
         An unknown metric or a bad k; a metric without what it is made of (``train``, ``other``,
-        ``embedding``), ``exclude_seen`` without ``train``.
+        ``embedding``, ``categories``), ``exclude_seen`` without ``train``.
 
     Examples
     --------
@@ -98,8 +103,8 @@ def evaluate(
     >>> evaluate(recommendations, test, k=2, metrics="mrr").row(0)
     ('mrr', 2, 0.25, 0.0, 0.5, 2)
     """
-    cells = _cells(metrics, k, _given(train, other, embedding))
-    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding)
+    cells = _cells(metrics, k, _given(train, other, embedding, categories))
+    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding, categories)
     of_user = [cell for cell in cells if cell[0] not in SYSTEM_METRICS]
     summary: dict[Cell, tuple[float, float | None, float | None]] = {}
     if of_user:
@@ -125,12 +130,13 @@ def evaluate_per_user(
     exclude_seen: bool = False,
     other: FrameLike | None = None,
     embedding: Embedding | None = None,
+    categories: FrameLike | None = None,
 ) -> pl.DataFrame:
     """The values that :func:`evaluate` summarises: for paired comparisons and for segments.
 
     Parameters
     ----------
-    recommendations, test, k, metrics, train, exclude_seen, other, embedding
+    recommendations, test, k, metrics, train, exclude_seen, other, embedding, categories
         As for :func:`evaluate`; coverage is left out of the default, being no user's value.
 
     Returns
@@ -145,8 +151,8 @@ def evaluate_per_user(
     SchemaError, ConfigError
         As :func:`evaluate`; ConfigError also where coverage or gini is asked for.
     """
-    cells = _cells(metrics, k, _given(train, other, embedding), per_user=True)
-    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding)
+    cells = _cells(metrics, k, _given(train, other, embedding, categories), per_user=True)
+    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding, categories)
     values = _values(judged, cells)
     users = judged.users.cast(test.collect_schema()["user_id"])
     return pl.concat(
@@ -178,6 +184,7 @@ def _judge(
     exclude_seen: bool,
     other: FrameLike | None,
     embedding: Embedding | None,
+    categories: FrameLike | None,
 ) -> _Judged:
     if exclude_seen and train is None:
         raise ConfigError("exclude_seen=True needs train=, the interactions that users have seen")
@@ -193,7 +200,16 @@ def _judge(
     users = truth["user_id"].unique().sort()
     depth = max(depth for _, depth in cells)
     hits, n_relevant = hit_matrix(lists, truth, users, depth=depth)
-    facts = ListFacts(users, lists, hits, depth, train=seen, other=others, embedding=embedding)
+    facts = ListFacts(
+        users,
+        lists,
+        hits,
+        depth,
+        train=seen,
+        other=others,
+        embedding=embedding,
+        categories=None if categories is None else check_categories(categories, like=pairs),
+    )
     return _Judged(users, hits, n_relevant, facts)
 
 
@@ -209,9 +225,12 @@ def _values(judged: _Judged, cells: Sequence[Cell]) -> NDArray[np.float64]:
 
 
 def _given(
-    train: FrameLike | None, other: FrameLike | None, embedding: Embedding | None
+    train: FrameLike | None,
+    other: FrameLike | None,
+    embedding: Embedding | None,
+    categories: FrameLike | None,
 ) -> frozenset[str]:
-    named = {"train": train, "other": other, "embedding": embedding}
+    named = {"train": train, "other": other, "embedding": embedding, "categories": categories}
     return frozenset(name for name, value in named.items() if value is not None)
 
 

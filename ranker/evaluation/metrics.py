@@ -112,12 +112,25 @@ def average_precision(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
     """Average precision: ``sum over hits at ranks r <= k of precision@r, / min(k, n_relevant)``.
 
     Its mean over users is MAP@k. Dividing by ``min(k, n_relevant)`` lets a perfect list reach 1
-    for every user; dividing by ``n_relevant`` would not.
+    for every user; dividing by ``n_relevant`` would not, see :func:`average_precision_full`.
     Source: Manning, Raghavan, Schütze, *Introduction to Information Retrieval*, equation 8.8,
     cut at k.
     """
     _check(hits, n_relevant, k)
     values: Values = kernels.precision_sum(hits, min(k, hits.shape[1])) / np.minimum(n_relevant, k)
+    return values
+
+
+def average_precision_full(hits: Hits, n_relevant: Counts, *, k: int) -> Values:
+    """Average precision that all relevant items divide: ``sum of precision@r, / n_relevant``.
+
+    The other convention of MAP@k: a user with more than k relevant items cannot reach 1. Published
+    figures of the random splits of MovieLens 100k are of this kind.
+    Source: Manning, Raghavan, Schütze, *Introduction to Information Retrieval*, equation 8.8, with
+    what stands behind rank k taken for misses.
+    """
+    _check(hits, n_relevant, k)
+    values: Values = kernels.precision_sum(hits, min(k, hits.shape[1])) / n_relevant
     return values
 
 
@@ -175,6 +188,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "hit_rate": hit_rate,
         "mrr": mrr,
         "map": average_precision,
+        "map_full": average_precision_full,
         "ndcg": ndcg,
         "r_precision": r_precision,
         "auc": auc,

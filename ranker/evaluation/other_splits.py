@@ -112,7 +112,11 @@ def split_new_users(
 
 
 def split_new_items(
-    interactions: FrameLike, *, fraction: float = 0.1, random_state: int = 0
+    interactions: FrameLike,
+    *,
+    fraction: float = 0.1,
+    choose: Literal["random", "newest"] = "random",
+    random_state: int = 0,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Hold out some items as a whole, as if they were new.
 
@@ -123,10 +127,15 @@ def split_new_items(
     Parameters
     ----------
     interactions : DataFrame or LazyFrame
-        ``user_id``, ``item_id``.
+        ``user_id``, ``item_id``; ``timestamp`` where the newest are held out.
     fraction : float
-        Share of items held out, in (0, 1), at random; at least one.
+        Share of items held out, in (0, 1); at least one.
+    choose : "random" or "newest"
+        Which: any, or those whose first event is latest, which are as new items are, in what is
+        written in them and in who takes them. Of items first taken at the same time, those with
+        the larger ids.
     random_state : int
+        Of the random choice.
 
     Returns
     -------
@@ -136,10 +145,16 @@ def split_new_items(
     Raises
     ------
     SchemaError, ConfigError
-        Bad columns, a bad number, or a part that would be empty.
+        Bad columns, a bad number, a part that would be empty, or the newest asked for where times
+        are positions in each user's own sequence.
     """
-    frame, canonical = _read(interactions, with_time=False)
-    is_test = _chosen(canonical["item_id"], fraction, random_state)
+    if choose not in ("random", "newest"):
+        raise ConfigError(f"choose={choose!r}; expected 'random' or 'newest'")
+    frame, canonical = _read(interactions, with_time=choose == "newest")
+    if choose == "random":
+        is_test = _chosen(canonical["item_id"], fraction, random_state)
+    else:
+        is_test = _newest(canonical, fraction)
     return frame.filter(~is_test), frame.filter(is_test)
 
 
@@ -235,15 +250,33 @@ def _order(canonical: pl.DataFrame, *, newest_first: bool) -> pl.Series:
     return order.sort("row")["place"]
 
 
-def _chosen(ids: pl.Series, fraction: float, random_state: int) -> pl.Series:
-    """Which rows have one of a random share of the ids; the order of rows decides nothing."""
+def _newest(canonical: pl.DataFrame, fraction: float) -> pl.Series:
+    """Which rows have one of the items that were taken first last."""
+    if not Clock.of(canonical.drop("tick")).is_comparable:
+        raise ConfigError(
+            "choose='newest' needs times that compare users; these are positions in each user's "
+            "own sequence: take choose='random'"
+        )
+    first = canonical.group_by("item_id").agg(pl.col("tick").min()).sort("tick", "item_id")
+    newest = first["item_id"].tail(_share_of(first["item_id"], fraction))
+    return canonical["item_id"].is_in(newest.implode())
+
+
+def _share_of(distinct: pl.Series, fraction: float) -> int:
+    """How many of the ids are held out."""
     if not is_number(fraction) or not 0.0 < fraction < 1.0:
         raise ConfigError(f"fraction={fraction!r}; expected a number between 0 and 1, such as 0.1")
-    distinct = ids.unique().sort()
     n = max(1, round(fraction * len(distinct)))
     if n >= len(distinct):
         raise ConfigError(
-            f"fraction={fraction!r} of {len(distinct)} values of {ids.name} leaves train empty"
+            f"fraction={fraction!r} of {len(distinct)} values of {distinct.name} leaves train empty"
         )
+    return n
+
+
+def _chosen(ids: pl.Series, fraction: float, random_state: int) -> pl.Series:
+    """Which rows have one of a random share of the ids; the order of rows decides nothing."""
+    distinct = ids.unique().sort()
+    n = _share_of(distinct, fraction)
     picked = np.random.default_rng(random_state).choice(len(distinct), n, replace=False)
     return ids.is_in(distinct.gather(np.sort(picked)).implode())

@@ -11,14 +11,13 @@ from features.codes import Codes
 from features.decay import Length, decay_weights
 from features.history import History
 from features.kernel import kernel
+from ranker.evaluation.calibration import category_shares, divergence
 from ranker.lists.arguments import check_depth, check_name, check_share, ticks_of
 from ranker.lists.attribute import attribute
 from ranker.lists.caps import Caps, take
 from ranker.lists.context import ListContext
 from ranker.lists.pool import Pool, append_rest, consider, may_choose
 from ranker.lists.reorder import Reorder, longest
-
-_ALPHA = 0.01  # of the paper: how much of the wanted shares is mixed into the list's
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _calibrate(
     for user in range(len(indptr) - 1):
         start, stop = indptr[user], indptr[user + 1]
         first, last = event_indptr[user], event_indptr[user + 1]
-        n_support = _shares(
+        n_support = category_shares(
             event_item[first:last], event_weight[first:last], code_indptr, code, p, support
         )
         left[:] = limit
@@ -153,7 +152,7 @@ def _calibrate(
             base = 0.0
             for at in range(n_support):
                 one_code = support[at]
-                base += _divergence(p[one_code], listed[one_code] / (size + 1))
+                base += divergence(p[one_code], listed[one_code] / (size + 1))
             best, best_value = -1, -np.inf
             for at in range(n):
                 if is_taken[at] or not may_choose(
@@ -161,10 +160,10 @@ def _calibrate(
                 ):
                     continue
                 one = item[row[at]]
-                divergence = base + _change(
+                distance = base + _change(
                     code[code_indptr[one] : code_indptr[one + 1]], p, listed, size + 1
                 )
-                value = (1.0 - strength) * relevance[at] - strength * divergence
+                value = (1.0 - strength) * relevance[at] - strength * distance
                 if value > best_value:
                     best, best_value = at, value
             if best < 0:
@@ -187,45 +186,11 @@ def _calibrate(
 
 
 @kernel
-def _shares(
-    event_item: Int32Array,
-    event_weight: Float32Array,
-    code_indptr: Int64Array,
-    code: Int32Array,
-    p: Float64Array,
-    support: Int64Array,
-) -> int:
-    """Write the shares of the events of a user to p, and the codes that have one to support."""
-    n_support, total = 0, 0.0
-    for event in range(len(event_item)):
-        one = event_item[event]
-        own = code[code_indptr[one] : code_indptr[one + 1]]
-        if len(own) == 0 or event_weight[event] <= 0.0:
-            continue
-        total += event_weight[event]
-        for one_code in own:
-            if p[one_code] == 0.0:
-                support[n_support] = one_code
-                n_support += 1
-            p[one_code] += event_weight[event] / len(own)
-    for at in range(n_support):
-        p[support[at]] /= total
-    return n_support
-
-
-@kernel
 def _change(own: Int32Array, p: Float64Array, listed: Float64Array, n: int) -> float:
     """What an item of these categories changes in KL(p, q) as one of n."""
     change = 0.0
     for one_code in own:
         if p[one_code] > 0.0:
-            change += _divergence(p[one_code], (listed[one_code] + 1.0 / len(own)) / n)
-            change -= _divergence(p[one_code], listed[one_code] / n)
+            change += divergence(p[one_code], (listed[one_code] + 1.0 / len(own)) / n)
+            change -= divergence(p[one_code], listed[one_code] / n)
     return change
-
-
-@kernel
-def _divergence(p: float, q: float) -> float:
-    """One summand of KL(p, q), with a part of p mixed into q."""
-    summand: float = p * np.log(p / ((1.0 - _ALPHA) * q + _ALPHA * p))
-    return summand

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from cases import CASES, Case, Split, load_case
 
 from features.arrays import Float64Array
 from features.catalogue import all_blocks
@@ -27,6 +26,7 @@ from features.history import LogFacts
 from features.infer import infer_stage
 from features.schema import check_interactions, check_items
 from features.stage import block_name, default_blocks
+from ranker.benchmark import PROTOCOLS, Case, Split, load_case
 from ranker.defaults import choose_holdout, default_generators, depths_of, repeats_in
 from ranker.evaluation.intervals import paired_interval
 from ranker.evaluation.metrics import ndcg
@@ -53,7 +53,8 @@ class Tables(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="+", choices=CASES)
+    lists = [name for name, protocol in PROTOCOLS.items() if not protocol.rates]
+    parser.add_argument("names", nargs="+", choices=lists)
     parser.add_argument("--data", default=os.environ.get("RANKER_DATA", "../shared/data"))
     parser.add_argument("--seed", type=int, default=0, help="of the sources and samples")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trees")

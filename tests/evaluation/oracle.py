@@ -20,6 +20,7 @@ def metric_value(name: str, hits: Sequence[bool], n_relevant: int, k: int) -> fl
         "hit_rate": float(bool(ranks)),
         "mrr": 1 / ranks[0] if ranks else 0.0,
         "map": sum(sum(hits[:rank]) / rank for rank in ranks) / min(k, n_relevant),
+        "map_full": sum(sum(hits[:rank]) / rank for rank in ranks) / n_relevant,
         "ndcg": sum(1 / math.log2(rank + 1) for rank in ranks) / ideal,
         "r_precision": sum(rank <= n_relevant for rank in ranks) / n_relevant,
         "auc": (behind.count(False) / n_misses if n_misses else len(ranks)) / n_relevant,

@@ -192,6 +192,20 @@ def test_a_published_column(valid, train, test):
         (lambda: split_new_users(DAYS, fraction=True), ConfigError, "fraction=True; expected"),
         (lambda: split_new_users(DAYS, n_known=-1), ConfigError, "n_known=-1; expected"),
         (lambda: split_new_users(DAYS, n_known=99), ConfigError, "has more than n_known=99"),
+        (lambda: split_new_items(DAYS, choose="oldest"), ConfigError, "expected 'random' or"),
+        (
+            lambda: split_new_items(DAYS.drop("timestamp"), choose="newest"),
+            SchemaError,
+            "timestamp: no such column",
+        ),
+        (lambda: split_new_items(DAYS, choose="newest", fraction=2), ConfigError, "between 0 and"),
+        (
+            lambda: split_new_items(
+                DAYS.with_columns(timestamp=pl.int_range(pl.len()).over("user_id")), choose="newest"
+            ),
+            ConfigError,
+            "positions in each user's own sequence",
+        ),
         (lambda: split_new_items(DAYS.drop("item_id")), SchemaError, "item_id: no such column"),
         (lambda: split_new_items(DAYS.head(1)), ConfigError, "of 1 values of item_id leaves"),
     ],
@@ -209,3 +223,22 @@ def test_equal_times_are_ordered_by_item():
         assert leave_last_n(rows)[1]["item_id"].to_list() == [9]
         late = rows.with_columns(pl.col("timestamp") + timedelta(days=1))
         assert leave_last_n(late)[1]["item_id"].to_list() == [9]
+
+
+@given(rows=ROWS, fraction=st.sampled_from([0.1, 0.3, 0.5]))
+@settings(max_examples=40, deadline=None)
+def test_the_newest_items_are_those_first_taken_last(rows, fraction):
+    frame = log(rows)
+    first: dict[int, int] = {}
+    for _, item, time in rows:
+        first[item] = min(time, first.get(item, time))
+    order = sorted(first, key=lambda item: (first[item], item))
+    n = max(1, round(fraction * len(order)))
+    if n >= len(order):
+        with pytest.raises(ConfigError, match="leaves train empty"):
+            split_new_items(frame, fraction=fraction, choose="newest")
+        return
+    train, test = split_new_items(frame, fraction=fraction, choose="newest")
+    assert set(test["item_id"]) == set(order[-n:])
+    assert set(train["item_id"]) == set(order[:-n])
+    assert train.height + test.height == frame.height
