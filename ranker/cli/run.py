@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from features.errors import RankerError
-from ranker.cli import commands, exports
+from ranker.cli import benchmarks, commands, exports
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault; 2 an error, told on "
@@ -107,7 +107,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     benchmark = _add(
-        subparsers, "benchmark", commands.benchmark, "published protocols, ours beside the figures"
+        subparsers,
+        "benchmark",
+        benchmarks.benchmark,
+        "published protocols, ours beside the figures",
     )
     benchmark.add_argument("names", metavar="NAME", nargs="*", help="protocols; all by default")
     benchmark.add_argument(
