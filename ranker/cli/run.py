@@ -13,8 +13,8 @@ from features.errors import RankerError
 from ranker.cli import benchmarks, commands, exports
 
 _EXIT_CODES = (
-    "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault; 2 an error, told on "
-    "standard error; 130 interrupted."
+    "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault, or a protocol of "
+    "`benchmark` failed; 2 an error, told on standard error; 130 interrupted."
 )
 
 
@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             exports.print_json({"error": str(error)})
         print(f"ranker: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the output has had enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("ranker: interrupted", file=sys.stderr)
         return 130
@@ -110,7 +113,7 @@ def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         subparsers,
         "benchmark",
         benchmarks.benchmark,
-        "published protocols, ours beside the figures",
+        "published protocols, our figures and others",
     )
     benchmark.add_argument("names", metavar="NAME", nargs="*", help="protocols; all by default")
     benchmark.add_argument(
