@@ -35,7 +35,7 @@ def values(users, column, metric="ndcg@10") -> pl.DataFrame:
 
 
 @given(rows=VALUES)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_the_summary_of_lists_has_means_and_the_difference_from_the_reference(rows):
     users, ours, theirs = map(list, zip(*rows, strict=True))
     table = summary(
@@ -100,7 +100,7 @@ def test_squared_errors_become_their_root_and_the_least_is_best():
     order=st.permutations(range(8)),
     kept=st.sets(st.integers(0, 9), min_size=1),
 )
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_competitors_keep_their_order_and_move_up(order, kept):
     lists = pl.DataFrame({"user_id": 1, "item_id": order, "rank": range(1, 9)})
     competitors = pl.DataFrame({"user_id": 1, "item_id": sorted(kept)})
@@ -162,7 +162,7 @@ def test_the_engine_is_measured_with_every_source_alone(data: Path):
 def test_a_run_goes_on_after_what_fails_and_what_is_missing(data: Path, capfd, tmp_path):
     file = tmp_path / "all.json"
     names = ["ml-100k", "amazon-toys"]
-    code = main(["benchmark", *names, "--data", str(data), "--json", str(file)])
+    code = main(["benchmark", *names, "--data", str(data), "--output", str(file)])
     assert code == 1
     out = capfd.readouterr().out
     assert "ml-100k: a random quarter of each user's ratings, five times\nfailed: " in out
@@ -204,7 +204,7 @@ def test_the_folder_may_be_named_by_the_environment(tmp_path, monkeypatch):
     [
         (["ml-2m"], "unknown protocol 'ml-2m'; expected some of amazon-beauty"),
         (["ml-1m", "--preset", "finest"], "preset 'finest' is not known; expected one of"),
-        (["ml-1m", "--json", "nowhere/at/all.json"], "nowhere/at/all.json"),
+        (["ml-1m", "--output", "nowhere/at/all.json"], "nowhere/at/all.json"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(arguments, message, capsys):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from features.errors import ConfigError
 from ranker.cli.commands import say
+
+if TYPE_CHECKING:
+    from ranker.benchmark import Outcome
 
 
 def benchmark(
@@ -16,7 +21,7 @@ def benchmark(
     data: str | None,
     preset: str,
     seed: int,
-    json: str | None,
+    output: str | None,
     list: bool,  # noqa: A002
     quiet: bool,
 ) -> int:
@@ -28,8 +33,8 @@ def benchmark(
     if list:
         print(format_protocols())
         return 0
-    if json is not None:
-        _write_json(json, [])  # a folder that is not there is known now, not after an hour
+    if output is not None:
+        _write(output, [])  # a folder that is not there is known now, not after an hour
     asked = names or [*PROTOCOLS]
     coming = run_each(asked, data=data, preset=preset, random_state=seed)
     outcomes = []
@@ -37,8 +42,8 @@ def benchmark(
         say(f"ranker: {name} ...", quiet=quiet, file=sys.stderr)
         outcomes.append(next(coming))
         print(format_outcome(outcomes[-1]), end="\n\n", flush=True)
-        if json is not None:
-            _write_json(json, [one.to_dict() for one in outcomes])
+        if output is not None:
+            _write(output, outcomes)
     if len(outcomes) > 1:
         print(format_overview(outcomes))
     if all(outcome.status == "missing" for outcome in outcomes):
@@ -46,10 +51,9 @@ def benchmark(
     return int(any(outcome.status == "failed" for outcome in outcomes))
 
 
-def _write_json(path: str, rows: list[dict[str, Any]]) -> None:
-    import json
-
-    from ranker.export.files import write_atomically
-
-    content = json.dumps(rows, indent=1).encode()
-    write_atomically(Path(path), lambda file: file.write(content))
+def _write(path: str, outcomes: Sequence[Outcome]) -> None:
+    text = json.dumps([one.to_dict() for one in outcomes], indent=1)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--output {path} cannot be written: {error}") from error

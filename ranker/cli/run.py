@@ -121,7 +121,7 @@ def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
     )
     benchmark.add_argument("--preset", default="balanced", help="of the engine (%(default)s)")
     benchmark.add_argument("--seed", metavar="N", type=int, default=0, help="(%(default)s)")
-    benchmark.add_argument("--json", metavar="FILE", help="write all figures there, too")
+    benchmark.add_argument("--output", metavar="FILE", help="write all figures there as JSON")
     benchmark.add_argument("--list", action="store_true", help="print the protocols, run nothing")
 
 
