@@ -137,9 +137,10 @@ def test_export_everybody_then_some(fitted: Path, capsys: pytest.CaptureFixture[
     assert main(["--quiet", "export", "--verify", str(fitted / "export")]) == 1
     assert "_SUCCESS missing" in capsys.readouterr().err
 
-    (fitted / "some.csv").write_text("user_id\n3\n12345\n")
+    (fitted / "some.csv").write_text("user_id\n3\n12345\n3\n")
     (fitted / "some.toml").write_text(CONFIG + 'users = "some.csv"\npath = "some"\n')
-    assert run("export", fitted / "some.toml") == 0
+    assert main(["export", str(fitted / "some.toml")]) == 0
+    assert "10 rows for 2 users (1 given twice) to" in capsys.readouterr().out
     assert read_export(fitted / "some").collect()["user_id"].unique().sort().to_list() == [3, 12345]
 
     (fitted / "some.csv").write_text("user_id\n3\njane\n")

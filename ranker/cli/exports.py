@@ -56,10 +56,11 @@ def export(
     if json:
         print_json(asdict(result))
     else:
+        twice = f" ({result.n_duplicates:,} given twice)" if result.n_duplicates else ""
         say(
-            f"exported {result.n_rows:,} rows for {result.n_users:,} users to {result.path}: "
-            f"{result.n_shards} shards, {result.n_resumed} of them from an earlier run, "
-            f"{result.seconds:.1f} s",
+            f"exported {result.n_rows:,} rows for {result.n_users:,} users{twice} to "
+            f"{result.path}: {result.n_shards} shards, {result.n_resumed} of them from an earlier "
+            f"run, {result.seconds:.1f} s",
             quiet=quiet,
         )
     return 0

@@ -42,8 +42,9 @@ def without_password(url: str) -> str:
     """``url`` as it may be shown: no password, and no query, which may hold one too."""
     try:
         parts = urlsplit(url)
-        user, _, host = parts.netloc.rpartition("@")
-        netloc = f"{user.partition(':')[0]}@{host}" if user else host
+        login, _, host = parts.netloc.rpartition("@")
+        user = login.partition(":")[0]
+        netloc = f"{user}@{host}" if user else host
         return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
     except ValueError:  # brackets that are not closed, say
         return f"{url.partition(':')[0]}:..."

@@ -123,7 +123,7 @@ def _find_view(cursor: Any, name: str) -> _Name:
             f"name is {name!r}; expected that of a view, or schema.view, of at most "
             f"{_LONGEST_NAME} bytes."
         )
-    view = _Name(schemas[0] if schemas else _one(cursor, "SELECT current_schema()"), own)
+    view = _Name((schemas or [_one(cursor, "SELECT current_schema()") or "public"])[0], own)
     # Held until the connection ends.
     if not _one(cursor, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", str(view)):
         raise ExportError(f"another call is publishing to {view}: wait for it.")

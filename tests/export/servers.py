@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -149,6 +150,7 @@ def _wait_until(ready: Callable[[], bool], alive: Callable[[], bool], log: Path)
 
 
 if __name__ == "__main__":  # a server to try things on: python -m tests.export.servers postgres
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the server ends with this process
     with {"postgres": postgres, "redis": redis}[sys.argv[1]]() as url:
         print(url, flush=True)
         time.sleep(3600)

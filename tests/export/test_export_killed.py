@@ -46,7 +46,7 @@ def kill(folder: Path, *, n_kills: int, seed: int, n_users: int, name: str = "pa
 
 
 def test_killed_at_five_moments(tmp_path: Path) -> None:
-    kill(tmp_path, n_kills=5, seed=0, n_users=4000)
+    kill(tmp_path, n_kills=5, seed=0, n_users=2000)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.export.lists_of import export_of
     ("url", "shown"),
     [
         ("postgresql://me:secret@host:5432/db?password=secret", "postgresql://me@host:5432/db"),
-        ("redis://:secret@host/0", "redis://@host/0"),
+        ("redis://:secret@host/0", "redis://host/0"),
         ("redis://host", "redis://host"),
         ("postgresql://me:se@cret@host/db", "postgresql://me@host/db"),
         ("postgresql://me:secret@[host/db", "postgresql:..."),

@@ -192,7 +192,7 @@ def test_no_password_is_ever_shown(
         assert main(["publish", str(folder), "--to", broken]) == 2
     assert main(["publish", str(folder), "--to", url]) == 0
     captured = capsys.readouterr()
-    assert "published 1,500 rows for 300 users to redis://@127.0.0.1" in captured.out
+    assert "published 1,500 rows for 300 users to redis://127.0.0.1" in captured.out
     for shown in (captured.out, captured.err):
         assert PASSWORD not in shown
         assert QUOTED not in shown
