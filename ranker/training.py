@@ -251,10 +251,10 @@ def train_reranker(
     names = windows.names
     # The whole lists of the freshest window are large, and have done their duty.
     del windows, train, validation, split
-    n_trees = max(1, round(model.n_trees / reranker.n_models))
-    model = reranker.fit(everything, names, n_trees=n_trees, **settings)
-    forests = f"{reranker.n_models} forests of " if reranker.n_models > 1 else ""
-    choice = f"{reranker.objective}, {forests}{n_trees} trees"
+    sizes = [max(1, n) for n in model.sizes]
+    model = reranker.fit(everything, names, n_trees=sizes, **settings)
+    several = f"{len(sizes)} forests that differ by {reranker.vary}, of " if len(sizes) > 1 else ""
+    choice = f"{reranker.objective}, {several}{', '.join(map(str, sizes))} trees"
     return TrainedReranker(model, gate, choice, sight, recall)
 
 

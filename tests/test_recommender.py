@@ -371,7 +371,7 @@ def test_a_blend_that_is_better_than_both_is_served_saved_and_loaded(monkeypatch
 def test_several_forests_are_served_explained_and_saved(tmp_path):
     reranker = LambdaRank(n_trees=10, min_rows_in_leaf=5, n_models=3, vary="windows")
     recommender = small(reranker=reranker).fit(LOG)
-    assert "3 forests of" in "\n".join(recommender.choices_)
+    assert "3 forests that differ by windows, of" in "\n".join(recommender.choices_)
     reasons = recommender.explain("u001", k=5)
     effects = reasons.select(column for column in reasons.columns if column.endswith("_effect"))
     assert effects.sum_horizontal().to_list() == pytest.approx(reasons["score"].to_list(), abs=1e-6)

@@ -27,6 +27,8 @@ class FittedLambdaRank:
         LightGBM's text form of the model.
     names : tuple of str
         The feature columns, in the order in which the model wants them.
+    sizes : tuple of int, optional
+        Trees of each forest, of which the model is made. Default: all are of one.
 
     Raises
     ------
@@ -34,7 +36,9 @@ class FittedLambdaRank:
         If the text is not a model or has other features.
     """
 
-    def __init__(self, text: str, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, text: str, names: tuple[str, ...], *, sizes: tuple[int, ...] | None = None
+    ) -> None:
         import lightgbm as lgb
 
         self.text = text
@@ -49,6 +53,7 @@ class FittedLambdaRank:
             raise ModelFormatError(
                 "the reranker's trees were grown on other features than those of this model"
             )
+        self.sizes = (self.n_trees,) if sizes is None else sizes
         self._forest: Forest | None = None
         try:
             self._forest = Forest.read(text)

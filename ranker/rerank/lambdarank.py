@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from ranker.rerank.table import LabelledTable
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-OBJECTIVES = ("lambdarank", "rank_xendcg", "binary")
+Objective: TypeAlias = Literal["lambdarank", "rank_xendcg", "binary"]
+OBJECTIVES: tuple[Objective, ...] = ("lambdarank", "rank_xendcg", "binary")
+VARIED = ("seeds", "windows", "objectives")
 
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "learning_rate": (lambda x: 0 < x < np.inf, "a number above 0"),
@@ -63,9 +65,10 @@ class LambdaRank:
     n_models : int
         Forests, of which the mean score counts, each brought to the same spread within users; they
         differ by their seeds.
-    vary : "seeds" or "windows"
+    vary : "seeds", "windows" or "objectives"
         With ``"windows"`` each forest also leaves out one of the tables, as long as there are
-        three or more.
+        three or more; with ``"objectives"`` they take turns with the objectives, from
+        ``objective`` on.
 
     Raises
     ------
@@ -73,7 +76,7 @@ class LambdaRank:
         If a parameter cannot be.
     """
 
-    objective: Literal["lambdarank", "rank_xendcg", "binary"] = "lambdarank"
+    objective: Objective = "lambdarank"
     n_trees: int = 600
     patience: int = 30
     learning_rate: float = 0.1
@@ -86,7 +89,7 @@ class LambdaRank:
     k: int = 10
     label_gain: tuple[float, ...] | None = None
     n_models: int = 1
-    vary: Literal["seeds", "windows"] = "seeds"
+    vary: Literal["seeds", "windows", "objectives"] = "seeds"
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -94,8 +97,10 @@ class LambdaRank:
                 f"objective={self.objective!r} is not known; expected one of "
                 f"{', '.join(map(repr, OBJECTIVES))}"
             )
-        if self.vary not in ("seeds", "windows"):
-            raise ConfigError(f"vary={self.vary!r} is not known; expected 'seeds' or 'windows'")
+        if self.vary not in VARIED:
+            raise ConfigError(
+                f"vary={self.vary!r} is not known; expected one of {', '.join(map(repr, VARIED))}"
+            )
         check_count(n_models=self.n_models, n_trees=self.n_trees, k=self.k, patience=self.patience)
         for name, (is_right, expected) in _EXPECTED.items():
             value = getattr(self, name)
@@ -127,7 +132,7 @@ class LambdaRank:
         names: Sequence[str],
         *,
         validation: LabelledTable | None = None,
-        n_trees: int | None = None,
+        n_trees: int | Sequence[int] | None = None,
         random_state: int = 0,
         n_threads: int = 0,
     ) -> FittedLambdaRank:
@@ -141,8 +146,8 @@ class LambdaRank:
             Of the feature columns.
         validation : LabelledTable, optional
             Where early stopping looks; without it ``n_trees`` trees are grown.
-        n_trees : int, optional
-            Of each of the ``n_models`` forests.
+        n_trees : int or sequence of int, optional
+            Of each of the ``n_models`` forests, such as :attr:`FittedLambdaRank.sizes`.
         random_state : int
         n_threads : int
             0 = all cores. The result does not depend on it.
@@ -173,24 +178,29 @@ class LambdaRank:
                 f"in a query group; lower n_candidates"
             )
         rounds = n_trees or self.n_trees
-        texts, spreads = [], []
+        texts, spreads, sizes = [], [], []
         for number in range(self.n_models):
-            chosen = tables
+            chosen, one = tables, self
+            if self.vary == "objectives":
+                place = OBJECTIVES.index(self.objective) + number
+                one = replace(self, objective=OBJECTIVES[place % len(OBJECTIVES)])
             if self.vary == "windows" and len(tables) > 2:
                 left_out = number % len(tables)
                 chosen = [table for place, table in enumerate(tables) if place != left_out]
             seed = random_state
             if number:
                 seed = zlib.crc32(f"{random_state}/model {number}".encode())
-            texts.append(self._grow(chosen, names, validation, rounds, seed, n_threads))
-            if self.n_models > 1:
-                fitted = FittedLambdaRank(texts[-1], tuple(names))
-                spreads.append(_spread(fitted, tables[0], n_threads))
-        if self.n_models == 1:
-            return FittedLambdaRank(texts[0], tuple(names))
+            n = rounds if isinstance(rounds, int) else rounds[number]
+            texts.append(one._grow(chosen, names, validation, n, seed, n_threads))
+            fitted = FittedLambdaRank(texts[-1], tuple(names))
+            if self.n_models == 1:
+                return fitted
+            spreads.append(_spread(fitted, tables[0], n_threads))
+            sizes.append(fitted.n_trees)
         # Scores of all models get the mean spread of their scores within a user.
         weights = float(np.mean(spreads)) / (self.n_models * np.array(spreads))
-        return FittedLambdaRank(merge_forests(texts, weights.tolist()), tuple(names))
+        text = merge_forests(texts, weights.tolist())
+        return FittedLambdaRank(text, tuple(names), sizes=tuple(sizes))
 
     def _grow(
         self,

@@ -70,6 +70,8 @@ def test_early_stopping_of_each_forest():
         TRAIN, NAMES, validation=FRESH, n_threads=1
     )
     assert 2 <= model.n_trees < 100
+    assert len(model.sizes) == 2
+    assert sum(model.sizes) == model.n_trees
 
 
 def test_with_windows_each_forest_leaves_one_out(monkeypatch):
@@ -88,6 +90,21 @@ def test_with_windows_each_forest_leaves_one_out(monkeypatch):
     assert seen == [[0, 1], [0, 1]], "of two windows none can be spared"
 
 
+def test_with_objectives_the_forests_take_turns(monkeypatch):
+    reranker = replace(SMALL, objective="rank_xendcg", n_models=4, vary="objectives")
+    seen = []
+    grow = LambdaRank._grow
+
+    def spy(self, *arguments):
+        seen.append(self.objective)
+        return grow(self, *arguments)
+
+    monkeypatch.setattr(LambdaRank, "_grow", spy)
+    model = reranker.fit(TRAIN, NAMES, n_trees=[2, 3, 4, 5], n_threads=1)
+    assert seen == ["rank_xendcg", "binary", "lambdarank", "rank_xendcg"]
+    assert (model.sizes, model.n_trees) == ((2, 3, 4, 5), 14)
+
+
 def test_a_forest_that_says_nothing_does_not_blow_up_the_others():
     flat = [replace(table, label=np.zeros_like(table.label)) for table in TRAIN]
     model = replace(SMALL, n_models=2, n_trees=2).fit(flat, NAMES, n_threads=1)
@@ -100,7 +117,10 @@ def test_what_cannot_be_is_told():
     for settings, message in (
         ({"n_models": 0}, r"n_models=0; expected a whole number, 1 or more"),
         ({"n_models": True}, r"n_models=True"),
-        ({"vary": "trees"}, r"vary='trees' is not known; expected 'seeds' or 'windows'"),
+        (
+            {"vary": "trees"},
+            r"vary='trees' is not known; .* 'seeds', 'windows', 'objectives'",
+        ),
         ({"label_gain": (1, 2)}, r"label_gain=\(1, 2\); expected what each grade is worth"),
         ({"label_gain": (0, 3, 2)}, r"not falling"),
         ({"label_gain": (0, float("nan"))}, r"label_gain"),
