@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,16 +43,20 @@ def init(*, path: str, quiet: bool) -> int:
     return 0
 
 
-def doctor(*, config: str, quiet: bool) -> int:
+def doctor(*, config: str, as_json: bool, quiet: bool) -> int:
     """Check configuration and tables, and print what was found; 1 where something fails."""
     from ranker.cli.doctor import examine
     from ranker.text import hanging
 
     findings = examine(load_config(config))
+    counts = dict.fromkeys(("PASS", "WARN", "FAIL"), 0)
     for finding in findings:
-        if not quiet or finding.level != "PASS":
-            print(hanging(f"{finding.level}  {finding.table}: {finding.text}", indent=6))
-    return int(any(finding.level == "FAIL" for finding in findings))
+        counts[finding.level] += 1
+        if not as_json and (not quiet or finding.level != "PASS"):
+            print(hanging(f"{finding.level}  {finding.table}: {finding.sentence}", indent=6))
+    if as_json:
+        print(json.dumps({"counts": counts, "findings": [one.to_json() for one in findings]}))
+    return int(counts["FAIL"] > 0)
 
 
 def fit(*, config: str, quiet: bool) -> int:

@@ -57,8 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     init = _add(subparsers, "init", commands.init, "write an example configuration")
     init.add_argument("path", metavar="PATH", nargs="?", default="ranker.toml")
 
+    doctor = _add(
+        subparsers, "doctor", commands.doctor, "check the tables before anything is fitted"
+    )
+    doctor.add_argument("config", metavar="CONFIG")
+    doctor.add_argument(
+        "--json", dest="as_json", action="store_true", help="one JSON object, for programs"
+    )
+
     for name, command, text in (
-        ("doctor", commands.doctor, "check the tables before anything is fitted"),
         ("fit", commands.fit, "fit on all interactions and save the model"),
         ("evaluate", commands.evaluate, "hold out the newest interactions, fit on the rest, judge"),
         ("export", commands.export, "write the lists of many users with the saved model"),
