@@ -64,12 +64,23 @@ def fit(*, config: str, quiet: bool) -> int:
     settings = load_config(config)
     data = _load(settings)
     recommender = _fitted(settings, data, data.interactions, quiet=quiet)
-    recommender.save(settings.model.path)
+    recommender.save(settings.model.path, keep=settings.model.keep)
     _say(
         f"saved to {settings.model.path}: {len(recommender.user_ids):,} users, as of "
         f"{recommender.as_of}, fingerprint {recommender.fingerprint[:12]}",
         quiet=quiet,
     )
+    return 0
+
+
+def rollback(*, model: str, to: str | None, quiet: bool) -> int:
+    """Serve a former version of a saved model again."""
+    from ranker.versions import current_version, list_versions, rollback
+
+    before = current_version(model) if to is None else None
+    now = rollback(model, to)
+    was = "" if before is None else f", in place of {before}"
+    _say(f"{model} is at {now}{was}; it keeps {', '.join(list_versions(model))}", quiet=quiet)
     return 0
 
 

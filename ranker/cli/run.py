@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         _add(subparsers, name, command, text).add_argument("config", metavar="CONFIG")
 
+    back = _add(subparsers, "rollback", commands.rollback, "serve a former model again")
+    back.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")
+    back.add_argument(
+        "--to", metavar="VERSION", help="its name or number; the one before by default"
+    )
+
     recommend = _add(subparsers, "recommend", commands.recommend, "print the list of one user")
     recommend.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")
     recommend.add_argument("--user", metavar="ID", required=True)

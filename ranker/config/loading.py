@@ -135,6 +135,7 @@ def _read_model(section: Section, folder: Path) -> ModelConfig:
         window_length=section.take("window_length", LENGTH),
         gate=section.take("gate", one_of("warn", "fallback", "blend")),
         repeats=section.take("repeats", FLAG),
+        keep=section.take("keep", whole_number(1), 2),
     )
 
 
