@@ -107,9 +107,9 @@ def _read_file(file: Path) -> bytes:
         f"{file.parent}: {file.name!r} is missing, a link, or points outside; copy the whole "
         f"directory again"
     )
-    if file.is_symlink() or not file.is_file():
-        raise missing
     try:
+        if file.is_symlink() or not file.is_file():
+            raise missing
         # Between the look above and this a file may have become a link.
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(descriptor, "rb") as opened:

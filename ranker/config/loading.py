@@ -57,7 +57,8 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(
             f"{path}: no such file; `ranker init {path}` writes an example"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # Also numbers of thousands of digits, dates that are none, and lists in lists in lists.
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     folder = path.absolute().parent
     data, split, model, evaluate, export = (Section(name, content.get(name)) for name in _SECTIONS)
