@@ -207,21 +207,29 @@ def _parse_duration(text: str) -> int | None:
         return None
 
 
-def _counts_positions(interactions: pl.DataFrame) -> bool:
+def position_users(interactions: pl.LazyFrame) -> tuple[int, int]:
+    """How many users have at least three instants, and for how many they count up by one."""
+    time = pl.col("timestamp")
     per_user = (
-        interactions.lazy()
-        .group_by("user_id")
-        .agg(
-            (pl.col("timestamp").max() - pl.col("timestamp").min() + 1).alias("span"),
-            pl.col("timestamp").n_unique().alias("n_distinct"),
-        )
+        interactions.group_by("user_id")
+        .agg((time.max() - time.min() + 1).alias("span"), time.n_unique().alias("n_distinct"))
         .filter(pl.col("n_distinct") >= 3)
-        .collect()
+        .select(pl.len(), (pl.col("span") == pl.col("n_distinct")).sum().alias("n_positions"))
+        .collect(engine="streaming")
     )
-    if per_user.height == 0:
+    n_users, n_positions = per_user.row(0)
+    return int(n_users), int(n_positions)
+
+
+def are_positions(n_users: int, n_positions: int) -> bool:
+    """Whether so many users of whole numbers, as of :func:`position_users`, have positions."""
+    return n_users > 0 and n_positions / n_users >= _SEQUENCE_SHARE
+
+
+def _counts_positions(interactions: pl.DataFrame) -> bool:
+    n_users, n_positions = position_users(interactions.lazy())
+    if n_users == 0:
         # Too little to see steps: positions start at zero and stay below the events of a user.
         time = interactions["timestamp"].drop_nulls()
         return len(time) > 0 and time.min() == 0 and bool((time <= 2).all())
-    is_position = per_user["span"] == per_user["n_distinct"]
-    share = float(is_position.mean() or 0.0)  # type: ignore[arg-type]  # of booleans: a float
-    return share >= _SEQUENCE_SHARE
+    return are_positions(n_users, n_positions)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 import polars as pl
 
 from features.errors import SchemaError
-
-_COLUMNS = ("user_id", "item_id", "timestamp", "weight", "event")
-_SHOWN = 3  # offending values quoted in a message
+from features.problems import (
+    Frame,
+    event_problems,
+    examples,
+    id_problems,
+    is_id,
+    n_rows,
+    range_problems,
+    timestamp_problems,
+    weight_problems,
+)
 
 
 def check_interactions(
@@ -41,23 +46,36 @@ def check_interactions(
         weights, no rows.
     """
     frame = _collect(interactions, table)
-    problems = [
-        *_id_problems(frame, "user_id"),
-        *_id_problems(frame, "item_id"),
-        *_timestamp_problems(frame),
-        *_weight_problems(frame),
-        *_event_problems(frame),
-    ]
-    if frame.height == 0:
-        problems.append("the frame has no rows; at least one interaction is needed")
+    problems = interaction_problems(frame)
     if problems:
         raise SchemaError(table, problems)
-    optional = [name for name in ("timestamp", "weight", "event") if name in frame.columns]
-    return frame.select(
-        _canonical_id("user_id", frame),
-        _canonical_id("item_id", frame),
-        *(_canonical_optional(name, frame.schema[name]) for name in optional),
-    )
+    return frame.select(canonical_columns(frame.schema))
+
+
+def interaction_problems(frame: Frame) -> list[str]:
+    """Everything that :func:`check_interactions` would refuse a frame for, a sentence each.
+
+    A frame that is only scanned is read in a stream, a column at a time.
+    """
+    problems = [
+        *id_problems(frame, "user_id"),
+        *id_problems(frame, "item_id"),
+        *timestamp_problems(frame),
+        *weight_problems(frame),
+        *event_problems(frame),
+    ]
+    if n_rows(frame) == 0:
+        problems.append("the frame has no rows; at least one interaction is needed")
+    return problems
+
+
+def canonical_columns(schema: pl.Schema) -> list[pl.Expr]:
+    """What brings interactions without a problem into canonical form."""
+    optional = [name for name in ("timestamp", "weight", "event") if name in schema]
+    return [
+        *(_canonical_id(name, schema[name]) for name in ("user_id", "item_id")),
+        *(_canonical_optional(name, schema[name]) for name in optional),
+    ]
 
 
 def check_pairs(pairs: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
@@ -76,7 +94,7 @@ def check_pairs(pairs: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
         With every problem of the ids.
     """
     frame = _collect(pairs, table)
-    problems = [*_id_problems(frame, "user_id"), *_id_problems(frame, "item_id")]
+    problems = [*id_problems(frame, "user_id"), *id_problems(frame, "item_id")]
     if problems:
         raise SchemaError(table, problems)
     return frame
@@ -166,7 +184,7 @@ def check_same_schema(table: str, new: pl.DataFrame, fitted: pl.DataFrame) -> pl
             empty.append(pl.col(column).cast(dtype))
         elif _kind(other) != _kind(dtype) and dtype != pl.Null:
             problems.append(
-                f"{column}: dtype {other}{_examples(new[column].drop_nulls())}, but the model was "
+                f"{column}: dtype {other}{examples(new[column].drop_nulls())}, but the model was "
                 f"fitted with {dtype}; cast it to that, or fit again"
             )
     if problems:
@@ -218,8 +236,8 @@ def _kind(dtype: pl.DataType) -> str:
 def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) -> pl.DataFrame:
     frame = _collect(frame, table)
     has_versions = "valid_from" in frame.columns
-    problems = [*_id_problems(frame, key), *_validity_problems(frame)]
-    if key in frame.columns and _is_id(frame.schema[key]):
+    problems = [*id_problems(frame, key), *_validity_problems(frame)]
+    if key in frame.columns and is_id(frame.schema[key]):
         names = [key, "valid_from"] if has_versions else [key]
         rows = frame.select(names).drop_nulls(key)
         repeated = rows.filter(rows.is_duplicated())[key]
@@ -227,12 +245,12 @@ def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) 
             what = "several rows from the same time on" if has_versions else "more than one row"
             problems.append(
                 f"{key}: {repeated.n_unique()} ids stand in {what}"
-                f"{_examples(repeated.unique(maintain_order=True))}; keep one row per id, for "
+                f"{examples(repeated.unique(maintain_order=True))}; keep one row per id, for "
                 f"instance with unique(subset={names if has_versions else key!r})"
             )
     if problems:
         raise SchemaError(table, problems)
-    canonical = [_canonical_id(key, frame)]
+    canonical = [_canonical_id(key, frame.schema[key])]
     if has_versions:
         canonical.append(_canonical_optional("valid_from", frame.schema["valid_from"]))
     return frame.with_columns(canonical)
@@ -243,10 +261,10 @@ def _validity_problems(frame: pl.DataFrame) -> list[str]:
         return []
     dtype = frame.schema["valid_from"]
     if dtype.is_integer() or isinstance(dtype, pl.Datetime) or dtype == pl.Date:
-        return _range_problems(frame, "valid_from", "count in a larger unit")
+        return range_problems(frame, "valid_from", "count in a larger unit")
     return [
         (
-            f"valid_from: dtype {dtype}{_examples(frame['valid_from'].drop_nulls())}; expected the "
+            f"valid_from: dtype {dtype}{examples(frame['valid_from'].drop_nulls())}; expected the "
             f"time since when a row holds, Datetime, Date or integer as the log's timestamps: "
             f"parse text with str.to_datetime(), or rename the column if it means something else"
         )
@@ -272,11 +290,11 @@ def check_is_frame(frame: object, table: str) -> None:
     )
 
 
-def time_columns(frame: pl.DataFrame) -> list[str]:
+def time_columns(schema: pl.Schema) -> list[str]:
     """Columns of dates and times that are not called ``timestamp``."""
     return [
         name
-        for name, dtype in frame.schema.items()
+        for name, dtype in schema.items()
         if name != "timestamp" and (isinstance(dtype, pl.Datetime) or dtype == pl.Date)
     ]
 
@@ -286,13 +304,8 @@ def _collect(frame: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
     return frame.lazy().collect()
 
 
-def _is_id(dtype: pl.DataType) -> bool:
-    return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
-
-
-def _canonical_id(column: str, frame: pl.DataFrame) -> pl.Expr:
-    is_integer = frame.schema[column].is_integer()
-    return pl.col(column).cast(pl.Int64 if is_integer else pl.String)
+def _canonical_id(column: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(column).cast(pl.Int64 if dtype.is_integer() else pl.String)
 
 
 def _canonical_optional(column: str, dtype: pl.DataType) -> pl.Expr:
@@ -306,104 +319,3 @@ def _canonical_optional(column: str, dtype: pl.DataType) -> pl.Expr:
             expression = expression.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return expression.dt.cast_time_unit("us")
     return expression.cast(pl.Int64) if dtype.is_integer() else expression
-
-
-def _id_problems(frame: pl.DataFrame, column: str) -> list[str]:
-    if column not in frame.columns:
-        return [missing_column(column, frame.columns)]
-    dtype = frame.schema[column]
-    if not _is_id(dtype):
-        return [
-            (
-                f"{column}: dtype {dtype} cannot be an id{_examples(frame[column].drop_nulls())}; "
-                f"cast it to Int64 or String"
-            )
-        ]
-    return [
-        *_null_problems(frame, column),
-        *_range_problems(frame, column, "cast the column to String"),
-    ]
-
-
-def _timestamp_problems(frame: pl.DataFrame) -> list[str]:
-    if "timestamp" not in frame.columns:
-        return []
-    dtype = frame.schema["timestamp"]
-    if not (dtype.is_integer() or isinstance(dtype, pl.Datetime) or dtype == pl.Date):
-        return [
-            (
-                f"timestamp: dtype {dtype}{_examples(frame['timestamp'].drop_nulls())}; expected "
-                f"Datetime, Date or Int64 (a clock or a position): parse text with "
-                f"str.to_datetime(), or leave the column out"
-            )
-        ]
-    return [
-        *_null_problems(frame, "timestamp"),
-        *_range_problems(frame, "timestamp", "count in a larger unit"),
-    ]
-
-
-def _weight_problems(frame: pl.DataFrame) -> list[str]:
-    if "weight" not in frame.columns:
-        return []
-    weight = frame["weight"]
-    if not weight.dtype.is_numeric():
-        return [f"weight: dtype {weight.dtype}; expected a number, cast it to Float32"]
-    problems = _null_problems(frame, "weight")
-    weight = weight.drop_nulls().cast(pl.Float64)
-    bad = weight.filter(~weight.is_finite() | (weight < 0) | (weight > 3.4e38))
-    if len(bad):
-        problems.append(
-            f"weight: {len(bad)} values are infinite, not a number, negative or above the range "
-            f"of Float32{_examples(bad)}; clip or drop those rows"
-        )
-    return problems
-
-
-def _event_problems(frame: pl.DataFrame) -> list[str]:
-    if "event" not in frame.columns:
-        return []
-    dtype = frame.schema["event"]
-    if dtype not in (pl.String, pl.Categorical, pl.Enum):
-        return [f"event: dtype {dtype}; expected String, such as 'view' or 'purchase'"]
-    return _null_problems(frame, "event")
-
-
-def _null_problems(frame: pl.DataFrame, column: str) -> list[str]:
-    n_nulls = frame[column].null_count()
-    if not n_nulls:
-        return []
-    rows = frame[column].is_null().arg_true().head(_SHOWN).to_list()
-    return [
-        (
-            f"{column}: {n_nulls} of {frame.height} values are null (first at rows "
-            f"{', '.join(map(str, rows))}); drop or fill those rows"
-        )
-    ]
-
-
-def _range_problems(frame: pl.DataFrame, column: str, remedy: str) -> list[str]:
-    if not frame.schema[column].is_integer():
-        return []
-    values = frame[column].drop_nulls()
-    beyond = values.filter(values.cast(pl.Int64, strict=False).is_null())
-    if not len(beyond):
-        return []
-    return [f"{column}: {len(beyond)} values do not fit Int64{_examples(beyond)}; {remedy}"]
-
-
-def missing_column(column: str, columns: Iterable[str]) -> str:
-    """Say that there is no such column, what there is, and what may be it."""
-    columns = list(columns)
-    strangers = [name for name in columns if name not in _COLUMNS]
-    near = difflib.get_close_matches(column, strangers, n=1, cutoff=0.5)
-    hint = f"; the nearest is {near[0]!r}" if near else ""
-    return (
-        f"{column}: no such column among {columns}{hint}; rename yours to {column!r}, for "
-        f"instance with rename({{'yours': {column!r}}})"
-    )
-
-
-def _examples(values: pl.Series) -> str:
-    shown = ", ".join(repr(value) for value in values.head(_SHOWN).to_list())
-    return f" (such as {shown})" if shown else ""

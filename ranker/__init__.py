@@ -49,6 +49,7 @@ from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
 from ranker.negatives import Negatives
 from ranker.recommender import TwoStageRecommender
 from ranker.rerank.lambdarank import LambdaRank
+from ranker.versions import current_version, list_versions, rollback
 
 try:
     __version__ = version("twostage-ranker")
@@ -87,10 +88,13 @@ __all__ = [
     "UserKNN",
     "__version__",
     "compare",
+    "current_version",
     "evaluate",
     "evaluate_per_user",
     "export_recommendations",
+    "list_versions",
     "read_export",
+    "rollback",
     "split_by_time",
     "verify_export",
 ]

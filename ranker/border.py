@@ -134,7 +134,7 @@ def check_same_ids(**frames: pl.DataFrame) -> None:
 
 def report_time(interactions: pl.DataFrame) -> None:
     """Warn where a log has no ``timestamp``, but a column that may be it."""
-    times = time_columns(interactions)
+    times = time_columns(interactions.schema)
     if times and "timestamp" not in interactions.columns:
         logger.warning(
             "interactions have no timestamp, so that nothing is known of their order, but times "

@@ -68,6 +68,11 @@ _NEURAL = frozenset(
 )
 
 
+def is_ours(part: object) -> bool:
+    """Whether a part is of a class of this package that is always there."""
+    return type(part) in _KNOWN
+
+
 def to_json(part: Any) -> dict[str, Any]:
     """The type and the parameters of a part.
 

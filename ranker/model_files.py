@@ -14,12 +14,14 @@ import polars.selectors as cs
 
 from features.clock import Clock, ClockKind
 from features.encode import encode
-from features.errors import ModelFormatError
+from features.errors import MissingExtraError, ModelFormatError
 from features.history import LogFacts
+from features.schema import check_interactions, check_items, check_users
 from features.stage import FeatureStage
 from features.versions import as_known
 from ranker.candidates.base import Generator
-from ranker.components import from_json, to_json
+from ranker.candidates.restored import check_restored
+from ranker.components import from_json, is_ours, to_json
 from ranker.evaluation.intervals import PairedInterval
 from ranker.holdout import Fold
 from ranker.id_dtype import IdDtype
@@ -170,10 +172,11 @@ def from_files(
     """
     try:
         return _from_files(files, settings, custom)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ModelFormatError):
-            raise
-        raise ModelFormatError(f"the model's files do not fit together: {error!r}") from None
+    except (ModelFormatError, MissingExtraError):
+        raise
+    # Whatever values of another kind lead to: settings are those of classes that trust them.
+    except Exception as error:
+        raise ModelFormatError(f"the model's files do not fit together: {error!r}") from error
 
 
 def _from_files(
@@ -181,11 +184,15 @@ def _from_files(
 ) -> tuple[State, Snapshot]:
     facts, gate = settings["facts"], settings["gate"]
     names = tuple(settings["feature_names"])
-    log = bytes_to_frame(files["interactions.parquet"])
+    log = check_interactions(bytes_to_frame(files["interactions.parquet"]))
     state = State(
         log=log,
-        items=bytes_to_frame(files["items.parquet"]) if "items.parquet" in files else None,
-        users=bytes_to_frame(files["users.parquet"]) if "users.parquet" in files else None,
+        items=check_items(bytes_to_frame(files["items.parquet"]))
+        if "items.parquet" in files
+        else None,
+        users=check_users(bytes_to_frame(files["users.parquet"]))
+        if "users.parquet" in files
+        else None,
         facts=LogFacts(
             Clock(ClockKind(facts["clock"]), is_date=facts["is_date"]),
             facts["span"],
@@ -218,6 +225,9 @@ def _from_files(
         name: spec.unfitted(0).restore(bytes_to_arrays(files[f"generator-{index}.npz"]))
         for index, (name, spec) in enumerate(state.specs.items())
     }
+    for name, generator in generators.items():
+        if is_ours(generator):
+            check_restored(name, generator.arrays(), history.n_items)
     snapshot = Snapshot.assemble(
         *(history, generators, state.stage),
         items=items,

@@ -5,74 +5,58 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tempfile
+import math
+import os
+import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import polars as pl
 
 from features.arrays import AnyArray
-from features.errors import ConfigError, ModelFormatError
+from features.errors import ModelFormatError
 
 FORMAT_VERSION = 1
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no folder, no drive, nothing hidden
+# What zipfile and numpy raise for bytes that are no archive of arrays.
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, SyntaxError, OSError, EOFError, MemoryError),
+    *(NotImplementedError, RecursionError, RuntimeError, zipfile.BadZipFile, struct.error),
+)
 
 
-def save_files(path: str | Path, files: Mapping[str, bytes], settings: Mapping[str, Any]) -> None:
-    """Write a model directory: its files, and a manifest with their checksums.
+def write_model(folder: Path, files: Mapping[str, bytes], settings: Mapping[str, Any]) -> None:
+    """Write a model directory: its files, and a manifest with their checksums, written last.
 
-    The directory is written beside its place and moved there when it is whole; one that stood
-    there before is replaced.
+    Everything is on the disk when this returns.
 
     Parameters
     ----------
-    path : str or Path
+    folder : Path
+        Which is not there yet.
     files : mapping of file name to bytes
     settings : mapping
         What JSON can hold.
-
-    Raises
-    ------
-    ModelFormatError
-        If something that is no model of ours stands at the path.
-    ConfigError
-        If nothing can be written there.
     """
-    try:
-        _write(Path(path), files, settings)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error}; choose a folder that you may write to, with room"
-        ) from error
+    folder.mkdir()
+    manifest = {
+        "format": FORMAT_VERSION,
+        "settings": dict(settings),
+        "files": {name: _digest(content) for name, content in files.items()},
+    }
+    for name, content in ({**files, MANIFEST: json.dumps(manifest, indent=2).encode()}).items():
+        with (folder / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _write(path: Path, files: Mapping[str, bytes], settings: Mapping[str, Any]) -> None:
-    is_ours = not path.exists() or (path / _MANIFEST).is_file()
-    if not is_ours and (not path.is_dir() or any(path.iterdir())):
-        raise ModelFormatError(
-            f"{path} exists and is not a saved model; choose another path or remove it"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        new = Path(scratch) / "new"
-        new.mkdir()
-        for name, content in files.items():
-            (new / name).write_bytes(content)
-        manifest = {
-            "format": FORMAT_VERSION,
-            "settings": dict(settings),
-            "files": {name: _digest(content) for name, content in files.items()},
-        }
-        (new / _MANIFEST).write_text(json.dumps(manifest, indent=2))
-        if path.exists():
-            path.rename(Path(scratch) / "old")
-        new.rename(path)
-
-
-def load_files(path: str | Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Read a model directory and check every byte.
 
     Returns
@@ -85,15 +69,16 @@ def load_files(path: str | Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     ModelFormatError
         If the directory is no model, of another format, incomplete or changed.
     """
-    path = Path(path)
-    manifest_path = path / _MANIFEST
+    manifest_path = path / MANIFEST
     if not manifest_path.is_file():
-        raise ModelFormatError(f"{path} is not a saved model: it has no {_MANIFEST}")
+        raise ModelFormatError(f"{path} is not a saved model: it has no {MANIFEST}")
     try:
-        manifest = json.loads(manifest_path.read_text())
+        manifest = json.loads(_read_file(manifest_path))
         version, listed = manifest["format"], dict(manifest["files"])
         settings = dict(manifest["settings"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, ModelFormatError):
+            raise
         raise ModelFormatError(f"{manifest_path} cannot be read: {error!r}") from None
     if version != FORMAT_VERSION:
         raise ModelFormatError(
@@ -102,19 +87,37 @@ def load_files(path: str | Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         )
     files = {}
     for name, digest in listed.items():
-        file = path / name
-        if Path(name).name != name or file.is_symlink() or not file.is_file():
+        if not _NAME.fullmatch(name):
             raise ModelFormatError(
                 f"{path}: {name!r} is missing, a link, or points outside; copy the whole "
                 f"directory again"
             )
-        files[name] = file.read_bytes()
+        files[name] = _read_file(path / name)
         if _digest(files[name]) != digest:
             raise ModelFormatError(
-                f"{file} was changed or cut short after it was saved: its checksum differs; "
+                f"{path / name} was changed or cut short after it was saved: its checksum differs; "
                 f"copy the directory again or fit the model again"
             )
     return files, settings
+
+
+def _read_file(file: Path) -> bytes:
+    """Content of a file of a model; what is no file (a link, a folder, a pipe) is refused."""
+    missing = ModelFormatError(
+        f"{file.parent}: {file.name!r} is missing, a link, or points outside; copy the whole "
+        f"directory again"
+    )
+    try:
+        if file.is_symlink() or not file.is_file():
+            raise missing
+        # Between the look above and this a file may have become a link.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as opened:
+            return opened.read()
+    except FileNotFoundError:  # deleted by a save, which has made another version the current one
+        raise missing from None
+    except OSError as error:
+        raise ModelFormatError(f"{file} cannot be read: {error}") from None
 
 
 def arrays_to_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
@@ -125,12 +128,34 @@ def arrays_to_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
 
 
 def bytes_to_arrays(content: bytes) -> dict[str, AnyArray]:
-    """Arrays of an npz archive; one that wants to unpickle is refused."""
+    """Arrays of an npz archive; one that wants to unpickle is refused.
+
+    So is one that says it holds more than there is, for which memory would be taken first.
+    """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content):
+                    raise ValueError(f"{member.filename} is compressed")
+                with archive.open(member) as file:
+                    _check_header(file, member)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _UNREADABLE as error:
         raise ModelFormatError(f"an archive of arrays cannot be read: {error}") from None
+
+
+def _check_header(file: IO[bytes], member: zipfile.ZipInfo) -> None:
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"{member.filename} has a header of version {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds objects, and allow_pickle=False")
+    n_bytes = math.prod(shape) * dtype.itemsize
+    n_left = member.file_size - file.tell()
+    if n_bytes != n_left:
+        raise ValueError(f"{member.filename} says it has {n_bytes} bytes, and has {n_left}")
 
 
 def frame_to_bytes(frame: pl.DataFrame) -> bytes:
@@ -144,7 +169,7 @@ def bytes_to_frame(content: bytes) -> pl.DataFrame:
     """A frame from Parquet."""
     try:
         return pl.read_parquet(io.BytesIO(content))
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise ModelFormatError(f"a table cannot be read: {error}") from None
 
 

@@ -42,12 +42,12 @@ from ranker.lists.policy import Policy
 from ranker.model_files import State
 from ranker.negatives import Negatives
 from ranker.parallel import map_chunks
-from ranker.persistence import load_files, save_files
 from ranker.rerank.gate import TWO_STAGE, GateMode
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Asked, Server
 from ranker.snapshot import Snapshot
 from ranker.tuning import tune_reranker
+from ranker.versions import load_version, save_version
 
 logger = logging.getLogger(__name__)
 
@@ -809,13 +809,28 @@ class TwoStageRecommender(Learned):
             n_threads=self.n_threads,
         )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, keep: int = 2) -> None:
         """Save to a directory: JSON, npz, Parquet and text, with checksums.
 
-        A model that stands there is replaced, anything else is not.
+        Whoever loads from there meanwhile gets the model before or this one, whole. Former ones
+        stand beside it, for :func:`ranker.rollback`. What is no model is never replaced.
+
+        Parameters
+        ----------
+        path : str or Path
+        keep : int
+            How many models the directory keeps, this one included.
+
+        Raises
+        ------
+        ModelFormatError
+            If something that is no model of ours stands at the path.
+        ConfigError
+            If nothing can be written there.
         """
         files, settings = model_files.to_files(self._fitted(), self._server.snapshot)
-        save_files(path, files, settings | {"recommender": Settings.of(self).to_json()})
+        settings |= {"recommender": Settings.of(self).to_json()}
+        save_version(path, files, settings, fingerprint=self.fingerprint, keep=keep)
 
     @classmethod
     def load(cls, path: str | Path, *, custom: Iterable[Callable[..., Any]] = ()) -> Self:
@@ -824,6 +839,7 @@ class TwoStageRecommender(Learned):
         Parameters
         ----------
         path : str or Path
+            Where it was saved: the current version is loaded; or one of ``path/versions``.
         custom : iterable of type or function
             Classes of your own generators and blocks, and functions of :class:`CustomBlock`, if
             the model has some: they are found by name, and have to be the same as when it was
@@ -837,7 +853,7 @@ class TwoStageRecommender(Learned):
         given: object = custom
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise ConfigError(f"custom={custom!r}; expected a list: load(path, custom=[function])")
-        files, settings = load_files(path)
+        files, settings = load_version(path)
         own = tuple(custom)
         state, snapshot = model_files.from_files(files, settings, own)
         recommender = cls(**Settings.from_json(settings.get("recommender"), own).keywords())

@@ -7,18 +7,23 @@ import os
 import subprocess
 import sys
 import types
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from features.clock import Clock
 from features.errors import ConfigError, SchemaError
-from ranker.cli import commands, exports, main
+from features.schema import check_interactions
+from ranker.cli import commands, exports, log_summary, main
 from ranker.cli.doctor import examine_tables
 from ranker.config import example_config
 from ranker.datasets import Dataset
+from ranker.evaluation import split_by_time
 from ranker.text import format_table, hanging
+from tests.logs import CLOCKS, make_log
 
 LOG = """customer,sku,when,price
 1,a,2024-01-01,0.5
@@ -273,7 +278,7 @@ def test_csv_ids_that_are_text_in_one_table_are_text_in_both(
 def findings(**tables: pl.DataFrame) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"PASS": [], "WARN": [], "FAIL": []}
     for finding in examine_tables(Dataset("test", **tables)):
-        found[finding.level].append(f"{finding.table}: {finding.text}")
+        found[finding.level].append(f"{finding.table}: {finding.sentence}")
     return found
 
 
@@ -325,6 +330,68 @@ def test_doctor_reports_every_fault_of_every_table():
         users=pl.DataFrame({"id": [1]}),
     )["FAIL"]
     assert [text.split(":")[0] for text in failed] == ["interactions"] * 3 + ["items", "users"]
+
+
+def test_doctor_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("doctor", "--json", folder / "ranker.toml") == 0
+    document = json.loads(capsys.readouterr().out)
+    levels = [one["level"] for one in document["findings"]]
+    assert document["counts"] == {"PASS": len(levels) - 1, "WARN": 1, "FAIL": 0}
+    (warning,) = (one for one in document["findings"] if one["level"] == "WARN")
+    assert warning == {
+        "level": "WARN",
+        "table": "items",
+        "check": "without_row",
+        "text": "1 items of the interactions (1 events) have no row, such as c; their attributes "
+        "count as unknown",
+        "count": 1,
+        "examples": ["c"],
+        "remedy": "add them if they exist",
+    }
+    (folder / "ranker.toml").write_text(CONFIG.replace('"7d"', "7"))
+    assert run("--quiet", "doctor", "--json", folder / "ranker.toml") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["counts"]["FAIL"] == 1
+    assert document["findings"][-1]["table"] == "split"
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("n_rows_a_part", [50, 10**6])
+def test_a_log_is_summarised_in_parts_as_it_would_be_whole(
+    clock: str, n_rows_a_part: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(log_summary, "_ROWS_A_PART", n_rows_a_part)
+    monkeypatch.setattr(log_summary, "_BUCKETS", 7)
+    whole = check_interactions(pl.concat([make_log(clock), make_log(clock).head(20)]))
+    summary = log_summary.LogSummary(whole.lazy())
+    assert summary.n_rows == 520
+    assert summary.clock == Clock.of(whole)
+    assert dict(summary.items.rows()) == Counter(whole["item_id"])
+    key = [name for name in whole.columns if name != "weight"]
+    n_repeated, example = summary.repeated(key)
+    assert n_repeated == 520 - whole.select(key).n_unique() >= 20
+    assert whole.filter(pl.all_horizontal(pl.col(n) == v for n, v in example.items())).height > 1
+    if clock in ("none", "sequence"):
+        return
+    for keywords in ({"test_fraction": 0.1}, {"test": 400 if clock == "shared" else "20d"}):
+        train, test = split_by_time(whole, **keywords)
+        text = (
+            f"{train.height:,} events to train on, {test.height:,} to test with; "
+            f"{test['user_id'].n_unique()} users in the test, "
+            f"{len(set(test['user_id']) - set(train['user_id']))} of them new"
+        )
+        assert examine_tables(Dataset("x", whole), keywords)[-1].text == text
+    ticks = summary.clock.ticks(whole["timestamp"].sort())
+    assert [summary.tick_at(row) for row in (0, 1, 77, 519)] == ticks[[0, 1, 77, 519]].tolist()
+
+
+def test_doctor_reads_a_file_that_ends_within_a_row(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "log.ndjson").write_text('{"user_id": 1, "item_id": 2}\n{"user_id": 1, "ite')
+    (folder / "ranker.toml").write_text('[data]\ninteractions = "log.ndjson"\n')
+    assert run("doctor", folder / "ranker.toml") == 1
+    assert "FAIL  data: " in capsys.readouterr().out
 
 
 def test_doctor_fails_where_ids_cannot_meet():

@@ -23,6 +23,7 @@ from ranker import (
     OwnHistory,
     Popularity,
     TwoStageRecommender,
+    current_version,
 )
 from ranker.persistence import bytes_to_arrays, bytes_to_frame
 from tests.logs import CLOCKS, make_log
@@ -45,8 +46,13 @@ def fitted() -> TwoStageRecommender:
 
 @pytest.fixture
 def model(fitted, tmp_path: Path) -> Path:
-    fitted.save(tmp_path / "model")
-    return tmp_path / "model"
+    """The one version that a folder keeps."""
+    return saved(fitted, tmp_path / "model")
+
+
+def saved(recommender: TwoStageRecommender, path: Path) -> Path:
+    recommender.save(path)
+    return path / "versions" / current_version(path)
 
 
 def forge(model: Path, name: str, content: bytes) -> None:
@@ -131,16 +137,18 @@ def test_a_loaded_model_can_be_fitted_again(model, fitted):
 
 def test_the_files_are_those_of_the_manifest_and_the_same_each_time(model, fitted, tmp_path):
     assert {file.name for file in model.iterdir()} == {*FILES, "manifest.json"}
-    fitted.save(tmp_path / "second")
-    first, second = ((path / "manifest.json").read_text() for path in (model, tmp_path / "second"))
-    assert first == second
+    second = saved(fitted, tmp_path / "second")
+    assert second.name == model.name == f"000001-{fitted.fingerprint[:12]}"
+    first, again = ((path / "manifest.json").read_text() for path in (model, second))
+    assert first == again
+    assert {file.name for file in second.parents[1].iterdir()} == {"current", "versions"}
     assert not list(tmp_path.glob(".*")), "nothing is left beside the model"
 
 
 def test_a_model_is_replaced_and_nothing_else_is(model, fitted, tmp_path):
     (model / "manifest.json").write_text("{}")
-    fitted.save(model)
-    assert TwoStageRecommender.load(model).fingerprint == fitted.fingerprint
+    fitted.save(tmp_path / "model")
+    assert TwoStageRecommender.load(tmp_path / "model").fingerprint == fitted.fingerprint
     (tmp_path / "empty").mkdir()
     fitted.save(tmp_path / "empty")
     (tmp_path / "mine").mkdir()
@@ -266,7 +274,7 @@ def test_classes_of_others_are_not_looked_up_by_name(model):
 def test_lists_do_not_depend_on_a_table_that_is_not_there(tmp_path):
     fitted = everything().fit(LOG)
     fitted.save(tmp_path / "model")
-    assert not (tmp_path / "model" / "items.parquet").exists()
+    assert not list((tmp_path / "model").rglob("items.parquet"))
     again = TwoStageRecommender.load(tmp_path / "model")
     assert_frame_equal(again.recommend(k=3), fitted.recommend(k=3))
     assert again.recommend(k=3).schema["score"] == pl.Float32

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json as json_format
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from features.errors import ConfigError
 from ranker.config import Config, example_config, load_config
@@ -42,16 +43,21 @@ def init(*, path: str, quiet: bool) -> int:
     return 0
 
 
-def doctor(*, config: str, quiet: bool) -> int:
+def doctor(*, config: str, json: bool, quiet: bool) -> int:
     """Check configuration and tables, and print what was found; 1 where something fails."""
     from ranker.cli.doctor import examine
     from ranker.text import hanging
 
     findings = examine(load_config(config))
+    counts = dict.fromkeys(("PASS", "WARN", "FAIL"), 0)
     for finding in findings:
-        if not quiet or finding.level != "PASS":
-            print(hanging(f"{finding.level}  {finding.table}: {finding.text}", indent=6))
-    return int(any(finding.level == "FAIL" for finding in findings))
+        counts[finding.level] += 1
+        if not json and (not quiet or finding.level != "PASS"):
+            print(hanging(f"{finding.level}  {finding.table}: {finding.sentence}", indent=6))
+    if json:
+        found = {"counts": counts, "findings": [one.to_json() for one in findings]}
+        print_json({"ok": not counts["FAIL"], **found})
+    return int(counts["FAIL"] > 0)
 
 
 def fit(*, config: str, quiet: bool) -> int:
@@ -59,12 +65,23 @@ def fit(*, config: str, quiet: bool) -> int:
     settings = load_config(config)
     data = _load(settings)
     recommender = _fitted(settings, data, data.interactions, quiet=quiet)
-    recommender.save(settings.model.path)
+    recommender.save(settings.model.path, keep=settings.model.keep)
     say(
         f"saved to {settings.model.path}: {len(recommender.user_ids):,} users, as of "
         f"{recommender.as_of}, fingerprint {recommender.fingerprint[:12]}",
         quiet=quiet,
     )
+    return 0
+
+
+def rollback(*, model: str, to: str | None, quiet: bool) -> int:
+    """Serve a former version of a saved model again."""
+    from ranker.versions import current_version, list_versions, rollback
+
+    before = current_version(model) if to is None else None
+    now = rollback(model, to)
+    was = "" if before is None else f", in place of {before}"
+    say(f"{model} is at {now}{was}; it keeps {', '.join(list_versions(model))}", quiet=quiet)
     return 0
 
 
@@ -170,6 +187,11 @@ def cast_ids(ids: pl.Series, dtype: pl.DataType) -> pl.Series:
             + (f"; nor can {len(lost) - 1} others" if len(lost) > 1 else "")
         )
     return cast
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON object on a line: what was done, or the error; ``ok`` tells which."""
+    print(json_format.dumps({"ok": "error" not in values, **values}, default=str))
 
 
 def say(text: str, *, quiet: bool, file: object = None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_format
 import os
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from features.errors import ConfigError, ExportError
-from ranker.cli.commands import cast_ids, load_model, say
+from ranker.cli.commands import cast_ids, load_model, print_json, say
 from ranker.cli.heap import keep_heap_small
 from ranker.config import load_config
 
@@ -104,11 +103,6 @@ def publish(*, folder: str, to: str | None, name: str | None, json: bool, quiet:
             quiet=quiet,
         )
     return 0
-
-
-def print_json(values: dict[str, Any]) -> None:
-    """Print one JSON object on a line: what was done, or the error; ``ok`` tells which."""
-    print(json_format.dumps({"ok": "error" not in values, **values}, default=str))
 
 
 def _read_users(path: str, dtype: pl.DataType) -> pl.Series:

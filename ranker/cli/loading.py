@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
@@ -11,11 +12,20 @@ from features.errors import ConfigError, RankerError, SchemaError
 from ranker.config import DataConfig
 from ranker.datasets import (
     Dataset,
-    TimestampUnit,
     load_complete_journey,
     load_movielens,
     load_table,
+    scan_table,
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The tables of a configuration; interactions from files are only scanned."""
+
+    interactions: pl.LazyFrame
+    items: pl.DataFrame | None = None
+    users: pl.DataFrame | None = None
 
 
 def load_data(data: DataConfig) -> tuple[Dataset, list[str]]:
@@ -32,18 +42,47 @@ def load_data(data: DataConfig) -> tuple[Dataset, list[str]]:
     ConfigError
         With the problems of all tables: files that cannot be read, columns that are not there.
     """
-    if data.dataset == "complete-journey":
-        return load_complete_journey(data.path), []
+    if data.dataset is not None:
+        return _known(data), []
+    tables, notes = _tables(data, load_table)
+    interactions = tables.interactions.collect()
+    return Dataset("files", interactions, tables.items, tables.users), notes
+
+
+def scan_data(data: DataConfig) -> tuple[Tables, list[str]]:
+    """The same without reading interactions into memory, which may be larger than that.
+
+    Tables of items and users have a row an id and are read.
+    """
+    if data.dataset is not None:
+        known = _known(data)
+        return Tables(known.interactions.lazy(), known.items, known.users), []
+    return _tables(data, scan_table)
+
+
+def _known(data: DataConfig) -> Dataset:
     if data.dataset == "movielens" and data.path is not None:
-        return load_movielens(data.path), []
+        return load_movielens(data.path)
+    return load_complete_journey(data.path)
+
+
+def _tables(
+    data: DataConfig, open_log: Callable[..., pl.DataFrame | pl.LazyFrame]
+) -> tuple[Tables, list[str]]:
     unit = data.timestamp_unit
     problems: list[str] = []
-    interactions = _load(data.interactions, "columns", data.columns, problems, unit=unit)
-    items = _load(data.items, "item_columns", data.item_columns, problems)
-    users = _load(data.users, "user_columns", data.user_columns, problems)
+    opened = partial(open_log, timestamp_unit=unit)
+    interactions = _load(opened, data.interactions, "columns", data.columns, problems)
+    items, users = (
+        None if table is None else table.lazy().collect()
+        for table in (
+            _load(load_table, data.items, "item_columns", data.item_columns, problems),
+            _load(load_table, data.users, "user_columns", data.user_columns, problems),
+        )
+    )
     if problems or interactions is None:
         raise ConfigError("\n".join(problems))
-    return _with_ids_of_one_kind(Dataset("files", interactions, items, users))
+    return _with_ids_of_one_kind(Tables(interactions.lazy(), items, users))
 
 
 _KEYS = {
@@ -54,20 +93,20 @@ _KEYS = {
 
 
 def _load(
+    opened: Callable[..., pl.DataFrame | pl.LazyFrame],
     path: str | None,
     section: str,
     columns: Mapping[str, str],
     problems: list[str],
-    *,
-    unit: TimestampUnit | None = None,
-) -> pl.DataFrame | None:
+) -> pl.DataFrame | pl.LazyFrame | None:
     if path is None:
         return None
     try:
-        table = load_table(path, columns=columns, timestamp_unit=unit)
-        missing = [key for key in _KEYS[section] if key not in table.columns]
+        table = opened(path, columns=columns)
+        names = table.collect_schema().names()
+        missing = [key for key in _KEYS[section] if key not in names]
         if missing:
-            raise SchemaError(path, [_unnamed_key(key, section, table.columns) for key in missing])
+            raise SchemaError(path, [_unnamed_key(key, section, names) for key in missing])
     except RankerError as error:
         problems.append(str(error))
         return None
@@ -81,7 +120,7 @@ def _unnamed_key(key: str, section: str, columns: list[str]) -> str:
     )
 
 
-def _with_ids_of_one_kind(data: Dataset) -> tuple[Dataset, list[str]]:
+def _with_ids_of_one_kind(data: Tables) -> tuple[Tables, list[str]]:
     # A CSV does not say whether its ids are numbers: a log that has only "1" and "2" looks like
     # numbers, the table of items that has "A3" too like text. Numbers are read from a CSV only
     # where they are written in their plain form, so that as text they meet the others again.
@@ -91,10 +130,11 @@ def _with_ids_of_one_kind(data: Dataset) -> tuple[Dataset, list[str]]:
         if attributes is None:
             continue
         as_text = pl.col(key).cast(pl.String)
-        if log.schema[key].is_integer() and attributes.schema[key] == pl.String:
+        dtype = log.collect_schema()[key]
+        if dtype.is_integer() and attributes.schema[key] == pl.String:
             data = replace(data, interactions=log.with_columns(as_text))
             notes.append(f"{key} is text in {table} but a number in interactions: taken as text")
-        elif log.schema[key] == pl.String and attributes.schema[key].is_integer():
+        elif dtype == pl.String and attributes.schema[key].is_integer():
             changed = attributes.with_columns(as_text)
             data = (
                 replace(data, items=changed) if table == "items" else replace(data, users=changed)

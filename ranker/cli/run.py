@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(command(**arguments))
     except RankerError as error:
         if arguments.get("json"):
-            exports.print_json({"error": str(error)})
+            commands.print_json({"error": str(error)})
         print(f"ranker: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read the output has had enough, such as `head`
@@ -70,8 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     init = _add(subparsers, "init", commands.init, "write an example configuration")
     init.add_argument("path", metavar="PATH", nargs="?", default="ranker.toml")
 
+    doctor = _add(
+        subparsers, "doctor", commands.doctor, "check the tables before anything is fitted"
+    )
+    doctor.add_argument("config", metavar="CONFIG")
+    _add_json(doctor)
+
     for name, command, text in (
-        ("doctor", commands.doctor, "check the tables before anything is fitted"),
         ("fit", commands.fit, "fit on all interactions and save the model"),
         ("evaluate", commands.evaluate, "hold out the newest interactions, fit on the rest, judge"),
     ):
@@ -97,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_json(publish)
     _add_benchmark(subparsers)
+
+    back = _add(subparsers, "rollback", commands.rollback, "serve a former model again")
+    back.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")
+    back.add_argument(
+        "--to", metavar="VERSION", help="its name or number; the one before by default"
+    )
 
     recommend = _add(subparsers, "recommend", commands.recommend, "print the list of one user")
     recommend.add_argument("model", metavar="MODEL", help="folder that `ranker fit` saved to")

@@ -42,6 +42,7 @@ test = "28d"                         # the last 28 days (a whole number for inte
 preset = "balanced"                  # "fast", "balanced" or "best"
 random_state = 0
 path = "model"                       # the folder that `ranker fit` saves to
+keep = 2                             # models in it: that of the last fit and those before
 # n_candidates = 300                 # items that each source may propose; "all": every item
 # n_windows = 3                      # label windows to learn from
 # window_length = "28d"

@@ -43,7 +43,12 @@ def path_in(folder: Path) -> Kind[Path]:
     """A path, of something that need not be there; a relative one starts at the folder."""
 
     def parse(value: object) -> Path | None:
-        return folder / Path(value).expanduser() if isinstance(value, str) and value else None
+        if not isinstance(value, str) or not value or "\0" in value:
+            return None
+        try:
+            return folder / Path(value).expanduser()
+        except RuntimeError:  # ~ of somebody who is not known here
+            return None
 
     return Kind("a path", parse)
 
@@ -53,7 +58,10 @@ def folder_in(folder: Path) -> Kind[Path]:
 
     def parse(value: object) -> Path | None:
         found = path_in(folder).parse(value)
-        return found if found is not None and found.is_dir() else None
+        try:
+            return found if found is not None and found.is_dir() else None
+        except OSError:  # names that are too long, folders that may not be read
+            return None
 
     return Kind("an existing folder", parse)
 
@@ -66,7 +74,12 @@ def files_in(folder: Path) -> Kind[str]:
         if found is None:
             return None
         pattern = str(found.relative_to(found.anchor))
-        exists = found.is_file() or any(file.is_file() for file in Path(found.anchor).glob(pattern))
+        try:
+            exists = found.is_file() or any(
+                file.is_file() for file in Path(found.anchor).glob(pattern)
+            )
+        except (OSError, ValueError, IndexError):  # the last: of "/", in Python 3.11
+            return None
         return str(found) if exists else None
 
     return Kind("an existing file or a glob that finds some", parse)

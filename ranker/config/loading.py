@@ -58,7 +58,8 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(
             f"{path}: no such file; `ranker init {path}` writes an example"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # Also numbers of thousands of digits, dates that are none, and lists in lists in lists.
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     folder = path.absolute().parent
     data, split, model, evaluate, export = (Section(name, content.get(name)) for name in _SECTIONS)
@@ -136,6 +137,7 @@ def _read_model(section: Section, folder: Path) -> ModelConfig:
         window_length=section.take("window_length", LENGTH),
         gate=section.take("gate", one_of("warn", "fallback", "blend")),
         repeats=section.take("repeats", FLAG),
+        keep=section.take("keep", whole_number(1), 2),
     )
 
 

@@ -50,7 +50,7 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The recommender, and the folder that ``ranker fit`` saves it to."""
+    """The recommender, the folder that ``ranker fit`` saves it to, and how many that keeps."""
 
     path: Path
     preset: Literal["fast", "balanced", "best"] = "balanced"
@@ -60,6 +60,7 @@ class ModelConfig:
     window_length: str | int | None = None
     gate: str | None = None
     repeats: bool | None = None
+    keep: int = 2
 
     @property
     def keywords(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from ranker.datasets.complete_journey import load_complete_journey
 from ranker.datasets.dataset import Dataset, load_folder
 from ranker.datasets.movielens import load_movielens
-from ranker.datasets.table import load_table
+from ranker.datasets.table import load_table, scan_table
 from ranker.datasets.timestamps import TimestampUnit
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "load_folder",
     "load_movielens",
     "load_table",
+    "scan_table",
 ]

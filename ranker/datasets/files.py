@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
-from features.errors import ConfigError
+from features.errors import ConfigError, RankerError
+
+T = TypeVar("T")
 
 
-def read(reader: Callable[..., pl.DataFrame], file: Path) -> pl.DataFrame:
+def read(reader: Callable[[Path], T], file: Path) -> T:
     """Call a reader of Polars.
 
     Raises
@@ -20,6 +23,8 @@ def read(reader: Callable[..., pl.DataFrame], file: Path) -> pl.DataFrame:
     """
     try:
         return reader(file)
+    except RankerError:
+        raise
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
 

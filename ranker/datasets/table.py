@@ -7,19 +7,31 @@ import glob
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 import polars as pl
 
 from features.errors import ConfigError, SchemaError
 from ranker.datasets.files import listing, read
-from ranker.datasets.timestamps import TimestampUnit, parse_timestamp
+from ranker.datasets.timestamps import TimestampUnit, timestamp_parser
+
+_Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
 
 _ID_COLUMNS = ("user_id", "item_id")
 
 # Types are inferred from all rows: a guess from the first hundred fails on the first odd one.
 _CSV = partial(pl.read_csv, infer_schema_length=None)
 _NDJSON = partial(pl.read_ndjson, infer_schema_length=None)
+_SCANNERS: dict[str, Callable[..., pl.LazyFrame]] = {
+    ".csv": partial(pl.scan_csv, infer_schema_length=None),
+    ".tsv": partial(pl.scan_csv, infer_schema_length=None, separator="\t"),
+    ".parquet": pl.scan_parquet,
+    ".ndjson": partial(pl.scan_ndjson, infer_schema_length=None),
+    ".jsonl": partial(pl.scan_ndjson, infer_schema_length=None),
+    ".arrow": pl.scan_ipc,
+    ".feather": pl.scan_ipc,
+    ".ipc": pl.scan_ipc,
+}
 _READERS: dict[str, Callable[..., pl.DataFrame]] = {
     ".csv": _CSV,
     ".tsv": partial(_CSV, separator="\t"),
@@ -68,24 +80,28 @@ def load_table(
     SchemaError
         With every mapped column that is not in the file, or timestamps that cannot be understood.
     """
-    if timestamp_unit is not None and timestamp_unit not in get_args(TimestampUnit):
-        raise ConfigError(f"timestamp_unit={timestamp_unit!r} is none of 's', 'ms' and 'us'")
-    columns = dict(columns or {})
-    id_columns = [columns.get(name, name) for name in _ID_COLUMNS]
-    frame = _read_all(_find_files(path), id_columns)
-    frame = _rename(frame, columns, table=str(path))
-    if "timestamp" in frame.columns:
-        timestamp = parse_timestamp(frame["timestamp"], timestamp_unit, table=str(path))
-        frame = frame.with_columns(timestamp)
-    elif timestamp_unit is not None:
-        problem = (
-            f"timestamp_unit={timestamp_unit!r}, but no column is called timestamp among "
-            f"{frame.columns}; name it with columns={{'timestamp': ...}}"
-        )
-        raise SchemaError(str(path), [problem])
-    if "valid_from" in frame.columns:
-        frame = frame.with_columns(parse_timestamp(frame["valid_from"], None, table=str(path)))
-    return frame
+    files = _find_files(path)
+    ids = _id_columns(columns)
+    scans = [_open(file, ids, _READERS).lazy() for file in files]
+    return _assembled(scans, files, path, columns, timestamp_unit).collect()
+
+
+def scan_table(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    timestamp_unit: TimestampUnit | None = None,
+) -> pl.LazyFrame:
+    """The table that :func:`load_table` reads, of files that need not fit into memory.
+
+    Parameters and errors are those of :func:`load_table`. What has to be known of all rows (the
+    form of times, whether the ids of a CSV are numbers) is looked up in a stream. A fault that
+    stands deep in a file may come up only where the frame is collected, as an error of Polars.
+    """
+    files = _find_files(path)
+    ids = _id_columns(columns)
+    scans = [_open(file, ids, _SCANNERS) for file in files]
+    return _assembled(scans, files, path, columns, timestamp_unit)
 
 
 def _find_files(path: str | Path) -> list[Path]:
@@ -103,38 +119,70 @@ def _find_files(path: str | Path) -> list[Path]:
     return files
 
 
-def _read_all(files: list[Path], id_columns: list[str]) -> pl.DataFrame:
-    frames = [_read_one(file, id_columns) for file in files]
-    for file, frame in zip(files, frames, strict=True):
-        if set(frame.columns) != set(frames[0].columns):
-            problem = (
-                f"its columns are {frame.columns}, but those of {files[0]} are "
-                f"{frames[0].columns}; files of one table must have the same columns"
-            )
-            raise SchemaError(str(file), [problem])
-    order = frames[0].columns
-    frame = pl.concat([frame.select(order) for frame in frames], how="vertical_relaxed")
-    if _format(files[0]) not in (".csv", ".tsv"):
-        return frame
-    return frame.with_columns(
-        _numbers_if_exact(frame[name]) for name in set(id_columns) & set(frame.columns)
-    )
+def _id_columns(columns: Mapping[str, str] | None) -> list[str]:
+    return [(columns or {}).get(name, name) for name in _ID_COLUMNS]
 
 
-def _read_one(file: Path, id_columns: list[str]) -> pl.DataFrame:
+def _open(file: Path, ids: list[str], openers: Mapping[str, Callable[..., _Frame]]) -> _Frame:
     ending = _format(file)
-    reader = _READERS.get(ending)
-    if reader is None:
+    opener = openers.get(ending)
+    if opener is None:
         raise ConfigError(
             f"{file}: cannot tell the format from the ending {ending!r}; expected one of "
-            f"{', '.join(_READERS)}"
+            f"{', '.join(openers)}"
         )
     if ending in (".csv", ".tsv"):
         # Inference reads "00123" as 123, which is another id; the ids are looked at afterwards.
-        ids_as_text = dict.fromkeys(id_columns, pl.String())
-        reader = partial(reader, schema_overrides=ids_as_text)
+        opener = partial(opener, schema_overrides=dict.fromkeys(ids, pl.String()))
     # Polars would expand the brackets in the name of a file once more.
-    return read(lambda file: reader(glob.escape(str(file))), file)
+    return read(lambda file: opener(glob.escape(str(file))), file)
+
+
+def _assembled(
+    scans: list[pl.LazyFrame],
+    files: list[Path],
+    path: str | Path,
+    columns: Mapping[str, str] | None,
+    unit: TimestampUnit | None,
+) -> pl.LazyFrame:
+    if unit is not None and unit not in get_args(TimestampUnit):
+        raise ConfigError(f"timestamp_unit={unit!r} is none of 's', 'ms' and 'us'")
+    table = str(path)
+    names = [read(partial(_names, scan), file) for scan, file in zip(scans, files, strict=True)]
+    for file, others in zip(files, names, strict=True):
+        if set(others) != set(names[0]):
+            problem = (
+                f"its columns are {others}, but those of {files[0]} are "
+                f"{names[0]}; files of one table must have the same columns"
+            )
+            raise SchemaError(str(file), [problem])
+    scan = pl.concat([one.select(names[0]) for one in scans], how="vertical_relaxed")
+    read(lambda _: scan.collect_schema(), Path(path))  # columns whose dtypes have nothing in common
+    if _format(files[0]) in (".csv", ".tsv"):
+        ids = [name for name in names[0] if name in _id_columns(columns)]
+        scan = read(lambda _: scan.with_columns(_numbers_if_exact(scan, ids)), Path(path))
+    scan = _rename(scan, names[0], dict(columns or {}), table=table)
+    present = scan.collect_schema().names()
+    if "timestamp" in present:
+        scan = _with_times(scan, "timestamp", unit, path)
+    elif unit is not None:
+        problem = (
+            f"timestamp_unit={unit!r}, but no column is called timestamp among "
+            f"{present}; name it with columns={{'timestamp': ...}}"
+        )
+        raise SchemaError(table, [problem])
+    return _with_times(scan, "valid_from", None, path) if "valid_from" in present else scan
+
+
+def _names(scan: pl.LazyFrame, _: Path) -> list[str]:
+    return scan.collect_schema().names()
+
+
+def _with_times(
+    scan: pl.LazyFrame, column: str, unit: TimestampUnit | None, path: str | Path
+) -> pl.LazyFrame:
+    parser = read(lambda _: timestamp_parser(scan, column, unit, table=str(path)), Path(path))
+    return scan.with_columns(parser)
 
 
 def _format(file: Path) -> str:
@@ -142,30 +190,35 @@ def _format(file: Path) -> str:
     return Path(name).suffix
 
 
-def _numbers_if_exact(ids: pl.Series) -> pl.Series:
-    numbers = ids.cast(pl.Int64, strict=False)
-    is_exact = numbers.null_count() == ids.null_count() and (numbers.cast(pl.String) == ids).all()
-    return numbers if is_exact else ids
+def _numbers_if_exact(scan: pl.LazyFrame, ids: list[str]) -> list[pl.Expr]:
+    """Casts of those ids of which each is text that is written the way its number is."""
+    exact = scan.select(
+        (pl.col(name).cast(pl.Int64, strict=False).cast(pl.String) == pl.col(name))
+        .fill_null(pl.col(name).is_null())
+        .all()
+        for name in ids
+    ).collect(engine="streaming")
+    return [pl.col(name).cast(pl.Int64) for name in ids if exact[name].item()]
 
 
-def _rename(frame: pl.DataFrame, columns: dict[str, str], *, table: str) -> pl.DataFrame:
+def _rename(
+    frame: pl.LazyFrame, names: list[str], columns: dict[str, str], *, table: str
+) -> pl.LazyFrame:
     problems = [
-        _not_there(ours, theirs, frame.columns)
-        for ours, theirs in columns.items()
-        if theirs not in frame.columns
+        _not_there(ours, theirs, names) for ours, theirs in columns.items() if theirs not in names
     ]
     used = set(columns.values())
     problems += [
         f"{ours}: mapped to {theirs!r}, but the file has a column {ours!r} too; map that one to "
         f"another name as well, for instance {{'other_{ours}': {ours!r}}}"
         for ours, theirs in columns.items()
-        if ours in frame.columns and ours not in used
+        if ours in names and ours not in used
     ]
     if problems:
         raise SchemaError(table, problems)
     return frame.select(
         *(pl.col(theirs).alias(ours) for ours, theirs in columns.items()),
-        *(name for name in frame.columns if name not in used),
+        *(name for name in names if name not in used),
     )
 
 

@@ -15,7 +15,8 @@ import polars as pl
 
 from features.clock import Clock, ClockKind
 from features.errors import ConfigError, SchemaError
-from features.schema import check_interactions, missing_column
+from features.problems import missing_column
+from features.schema import check_interactions
 from ranker.arguments import check_count, is_number
 from ranker.evaluation.frames import FrameLike, collect
 

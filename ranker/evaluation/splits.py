@@ -7,13 +7,17 @@ Offline Evaluation", TOIS 2023.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from features.clock import Clock, ClockKind
 from features.errors import ConfigError, SchemaError
-from features.schema import check_interactions, missing_column, time_columns
+from features.problems import missing_column
+from features.schema import check_interactions, time_columns
 from ranker.arguments import check_count
 from ranker.evaluation.frames import FrameLike, collect
 
@@ -70,32 +74,73 @@ def split_by_time(
     >>> test["timestamp"].to_list()
     [30]
     """
-    given = {"test": test, "at": at, "test_fraction": test_fraction}
+    frame = collect(interactions, table="interactions")
+    clock, ticks = _read_clock(frame)
+    ordered = ticks.sort()
+    cut = time_of_cut(
+        {"test": test, "at": at, "test_fraction": test_fraction},
+        clock,
+        frame.schema["timestamp"],
+        n_rows=frame.height,
+        first=int(ordered[0]),
+        last=int(ordered[-1]),
+        tick_at=lambda row: int(ordered[row]),
+    )
+    is_test = ticks >= cut
+    return frame.filter(~is_test), frame.filter(is_test)
+
+
+def time_of_cut(
+    given: Mapping[str, Any],
+    clock: Clock,
+    dtype: pl.DataType,
+    *,
+    n_rows: int,
+    first: int,
+    last: int,
+    tick_at: Callable[[int], int],
+) -> int:
+    """Where :func:`split_by_time` cuts, from what is known of a log without having it at hand.
+
+    Parameters
+    ----------
+    given : mapping
+        The keywords ``test``, ``at`` and ``test_fraction``; one of them is not None.
+    clock : Clock
+    dtype : Polars dtype
+        Of the timestamps as they were given.
+    n_rows : int
+    first, last : int
+        The first and the last tick.
+    tick_at : function
+        The tick that has so many before it, all ticks being in order.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`split_by_time`.
+    """
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
         raise ConfigError(
             f"got {' and '.join(named) or 'none'} of test, at and test_fraction; "
             'expected exactly one, such as test="28d"'
         )
-    frame = collect(interactions, table="interactions")
-    clock, ticks = _read_clock(frame)
-    ordered = ticks.sort()
-    first, last = int(ordered[0]), int(ordered[-1])
-    if test is not None:
-        cut = last - _length(test, clock) + clock.step
-    elif at is not None:
-        cut = _instant(at, clock, frame.schema["timestamp"])
+    value = given[named[0]]
+    if named[0] == "test":
+        cut = last - _length(value, clock) + clock.step
+    elif named[0] == "at":
+        cut = _instant(value, clock, dtype)
     else:
-        cut = int(ordered[frame.height - _n_test(test_fraction, frame.height)])
+        cut = tick_at(n_rows - _n_test(value, n_rows))
     if not first < cut <= last:
-        timestamp = frame["timestamp"]
+        begin, end = clock.timestamps(np.array([first, last])).to_list()
         raise ConfigError(
-            f"{named[0]}={given[named[0]]!r} leaves {'train' if cut <= first else 'test'} empty: "
-            f"the {frame.height} timestamps run from {timestamp.min()!s} to {timestamp.max()!s}; "
+            f"{named[0]}={value!r} leaves {'train' if cut <= first else 'test'} empty: "
+            f"the {n_rows} timestamps run from {begin!s} to {end!s}; "
             "choose a cut after the first and not after the last of them"
         )
-    is_test = ticks >= cut
-    return frame.filter(~is_test), frame.filter(is_test)
+    return cut
 
 
 def rolling_origin(
@@ -165,18 +210,23 @@ def _read_clock(frame: pl.DataFrame) -> tuple[Clock, pl.Series]:
     problems = [missing_column(name, frame.columns) for name in needed if name not in frame.columns]
     if problems:
         if "timestamp" not in frame.columns:
-            times = " or ".join(map(repr, time_columns(frame)))
+            times = " or ".join(map(repr, time_columns(frame.schema)))
             problems[-1] += f"; a split by time needs it{times and f', perhaps {times}'}"
         raise SchemaError("interactions", problems)
     canonical = check_interactions(frame.select(needed))
     clock = Clock.of(canonical)
     if clock.kind is ClockKind.SEQUENCE and canonical["user_id"].n_unique() > 1:
-        raise ConfigError(
-            f"timestamp ({frame.schema['timestamp']}) counts the events of each user from one to "
-            "the next, so an instant for all users cannot be laid through it; hold out each "
-            "user's last events instead, or cast it to Datetime if it is a time after all"
-        )
+        raise ConfigError(no_common_instant(frame.schema["timestamp"]))
     return clock, pl.Series("tick", clock.ticks(canonical["timestamp"]))
+
+
+def no_common_instant(dtype: pl.DataType) -> str:
+    """Say that positions of each user cannot be cut at one instant."""
+    return (
+        f"timestamp ({dtype}) counts the events of each user from one to "
+        "the next, so an instant for all users cannot be laid through it; hold out each "
+        "user's last events instead, or cast it to Datetime if it is a time after all"
+    )
 
 
 def _length(test: str | int, clock: Clock, name: str = "test") -> int:
