@@ -37,7 +37,7 @@ from ranker.labelling import unseen
 from ranker.learned import Learned
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.effect import NO_POLICY, effect_frame
-from ranker.lists.embedding import unit_vectors
+from ranker.lists.embedding import embeddings, unit_vectors
 from ranker.lists.policy import Policy
 from ranker.model_files import State
 from ranker.negatives import Negatives
@@ -854,6 +854,12 @@ class TwoStageRecommender(Learned):
         """The instant that the served snapshot stands at; None without a common clock."""
         state = self._fitted()
         return None if state.as_of is None else state.facts.clock.instant(state.as_of)
+
+    @property
+    def embeddings(self) -> list[str]:
+        """What MMR and DPP can go by: sources with vectors, then columns of the item table."""
+        state = self._fitted()
+        return embeddings(self._server.context(state.random_state))
 
     @property
     def user_ids(self) -> pl.Series:
