@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
 import polars as pl
 
 from features.schema import canonical_ids
@@ -27,7 +28,7 @@ SERVED = "served"
 _METRICS = ("ndcg", "recall", "mrr", "hit_rate")
 _FURTHER = ("precision", "map", "coverage", "gini", "novelty", "repetition")
 _WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
-_DRIFT_USERS = 200
+_MOST_USERS = 500  # whose lists are made anew for each point of the curve of diversity
 _NO_LABELS = (
     "There is no second stage: the labels had nothing that any source proposed, so that no trees "
     "were grown and {part}."
@@ -44,6 +45,7 @@ def collect_report(
     exclude_seen: bool | None = None,
     name: str = "",
     description: str = "",
+    funnel: pl.DataFrame | None = None,
     n_lists: int = 10,
     verb: str = "taken",
     random_state: int = 0,
@@ -64,6 +66,8 @@ def collect_report(
         As in :meth:`ranker.TwoStageRecommender.recommend`.
     name, description : str
         Of the data, for the head of the page.
+    funnel : DataFrame, optional
+        What ``recommender.funnel(test)`` returned, if it is known.
     n_lists : int
         How many users' lists are shown.
     verb : str
@@ -100,15 +104,15 @@ def collect_report(
             recommender, served, test, log, k=k, exclude_seen=excludes, random_state=random_state
         )
         bar.update()
-        funnel, headroom = recommender.funnel(test), recommender.headroom(test, k=k)
+        funnel = recommender.funnel(test) if funnel is None else funnel
+        headroom = recommender.headroom(test, k=k)
         bar.update()
-        diversity = _diversity(recommender, test, k=k, exclude_seen=excludes)
+        diversity = _diversity(
+            recommender, test, users, k=k, exclude_seen=excludes, random_state=random_state
+        )
         bar.update()
         features = _features(recommender)
         skew = recommender.skew_ or _without_trees("there is nothing to compare serving with")
-        drift = (
-            skew if isinstance(skew, Absent) else recommender.drift(n_users=_DRIFT_USERS)
-        )
         bar.update()
         lists = _canonical(served)
         hits = hits_of(lists, wanted)
@@ -153,7 +157,6 @@ def collect_report(
         diversity=diversity,
         features=features,
         skew=skew,
-        drift=drift,
         places=places,
         calibration=calibration,
         lists=rows,
@@ -185,16 +188,15 @@ def _systems(
     options = {
         "reference": name,
         "k": k,
-        "train": log,
         "exclude_seen": exclude_seen,
         "random_state": random_state,
     }
-    table = compare(lists, test, metric=_METRICS, **options)
+    table = compare(lists, test, metric=_METRICS, train=log if exclude_seen else None, **options)
     rival = _rival(table, name)
     by_segment: pl.DataFrame | Absent = Absent("There is no other system to compare with.")
     if rival is not None:
         two = {system: lists[system] for system in (rival, name)}
-        by_segment = compare(two, test, segments=(HISTORY, POPULARITY), **options)
+        by_segment = compare(two, test, segments=(HISTORY, POPULARITY), train=log, **options)
     quality = evaluate(
         served,
         test,
@@ -219,7 +221,13 @@ def _rival(table: pl.DataFrame, served: str) -> str | None:
 
 
 def _diversity(
-    recommender: TwoStageRecommender, test: FrameLike, *, k: int, exclude_seen: bool
+    recommender: TwoStageRecommender,
+    test: FrameLike,
+    users: pl.Series,
+    *,
+    k: int,
+    exclude_seen: bool,
+    random_state: int,
 ) -> Diversity | Absent:
     if not recommender.embeddings:
         return Absent(
@@ -228,15 +236,17 @@ def _diversity(
             "how unlike two items are. A source such as ALS would."
         )
     by = recommender.embeddings[0]
+    order = np.random.default_rng(random_state).permutation(len(users))[:_MOST_USERS]
+    asked = pl.col("user_id").is_in(users.gather(np.sort(order)).implode())
     curve = diversity_curve(
         recommender,
         MMR(by),
-        collect(test, table="test"),
+        collect(test, table="test", columns=IDS).filter(asked),
         values=_WEIGHTS,
         k=k,
         exclude_seen=exclude_seen,
     )
-    return Diversity(curve, by)
+    return Diversity(curve, by, len(order))
 
 
 def _features(recommender: TwoStageRecommender) -> Features | Absent:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.drift import DriftReport
 from ranker.rerank.gate import GateReport
 from ranker.skew import SkewReport
 
@@ -111,10 +110,13 @@ class Diversity:
         From :func:`ranker.lists.diversity_curve`.
     embedding : str
         Whose vectors say how unlike two items are.
+    n_users : int
+        Test users that it is made of.
     """
 
     curve: pl.DataFrame
     embedding: str
+    n_users: int
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,6 @@ class Report:
     diversity : Diversity or Absent
     features : Features or Absent
     skew : SkewReport or Absent
-    drift : DriftReport or Absent
     places : DataFrame
         place, listed, taken, rate, low, high: how often what stands at a place was taken.
     calibration : Calibration or Absent
@@ -219,7 +220,6 @@ class Report:
     diversity: Diversity | Absent
     features: Features | Absent
     skew: SkewReport | Absent
-    drift: DriftReport | Absent
     places: pl.DataFrame
     calibration: Calibration | Absent
     lists: tuple[UserList, ...]

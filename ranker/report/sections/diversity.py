@@ -10,7 +10,7 @@ import polars as pl
 from ranker.report.charts import diversity
 from ranker.report.data import Absent, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import interval, number, percent, signed
+from ranker.report.numbers import count, interval, number, percent, signed
 from ranker.report.section import Section, note
 from ranker.report.svg import figure
 
@@ -44,7 +44,8 @@ def section(report: Report) -> Section:
             f"Lists are reordered by maximal marginal relevance, with the weight of diversity that "
             f"stands beside a point. Distance: half of one minus the cosine of two items by {part.embedding}, "
             f"mean over the list. Lines at the points: 95 % paired intervals of the change against "
-            f"the served lists."
+            f"the served lists. Over {count(part.n_users, 'test user')}"
+            + (" drawn at random." if part.n_users < report.facts.n_users else ".")
         ),
     ]
     return Section(NAME, TITLE, lead, body)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
-from features.drift import SHIFTED, STABLE, DriftReport
+from features.drift import SHIFTED, STABLE
 from ranker.report.charts import shares, stability
-from ranker.report.data import Absent, Report
+from ranker.report.data import Absent, Features, Report
 from ranker.report.html import Column, Content, element, table
 from ranker.report.numbers import count, number, percent, signed
 from ranker.report.section import Section, note, subheading
@@ -19,7 +22,7 @@ _SHOWN = 10
 
 def section(report: Report) -> Section:
     """Candidates, scores and features of the label windows beside those that are served."""
-    skew, drift = report.skew, report.drift
+    skew = report.skew
     if isinstance(skew, Absent):
         return Section(NAME, TITLE, skew.why)
     warnings = skew.warnings
@@ -28,8 +31,7 @@ def section(report: Report) -> Section:
         if not warnings
         else f"Out of the ordinary: {'; '.join(warnings)}."
     )
-    body = [*_skew(skew), *(_drift(drift) if isinstance(drift, DriftReport) else [note(drift.why)])]
-    return Section(NAME, TITLE, lead, body)
+    return Section(NAME, TITLE, lead, [*_skew(skew), *_drift(skew, report)])
 
 
 def _skew(skew: SkewReport) -> list[Content]:
@@ -65,24 +67,26 @@ def _skew(skew: SkewReport) -> list[Content]:
     ]
 
 
-def _drift(drift: DriftReport) -> list[Content]:
-    worst = drift.features.head(_SHOWN)
-    much = int((drift.features["psi"] > SHIFTED).sum())
-    looks = "hardly better than by chance" if drift.auc < 0.6 else "better than by chance"
+def _drift(skew: SkewReport, report: Report) -> list[Content]:
+    if not skew.feature_psi:
+        return [note("Single features were not compared: nothing is proposed on one of the sides.")]
+    table_ = pl.DataFrame(
+        {"feature": list(skew.feature_psi), "psi": list(skew.feature_psi.values())}
+    ).sort("psi", "feature", descending=[True, False])
+    worst, much = table_.head(_SHOWN), int((table_["psi"] > SHIFTED).sum())
     caption = (
-        f"{much} of {count(drift.features.height, 'feature')} have shifted much (beyond {SHIFTED}), "
-        f"{count(int((drift.features['psi'] > STABLE).sum()))} somewhat or more (beyond {STABLE}); "
-        f"a classifier tells rows of training from rows of serving with an AUC of "
-        f"{number(drift.auc, 2)}, {looks}."
+        f"{much} of {count(table_.height, 'feature')} have shifted much (beyond {SHIFTED}) and "
+        f"{int(table_['psi'].is_between(STABLE, SHIFTED).sum())} somewhat (beyond {STABLE}); most "
+        f"of all {worst['feature'][0]}, {number(worst['psi'][0], 3)}."
     )
+    described = {}
+    if isinstance(report.features, Features):
+        described = {row["name"]: row for row in report.features.table.to_dicts()}
     columns = [
         Column("feature", lambda row: row["feature"]),
-        Column("family", lambda row: row["family"]),
         Column("index", lambda row: number(row["psi"], 3), True),
-        Column("median, training", lambda row: _short(row["median_then"]), True),
-        Column("median, serving", lambda row: _short(row["median_now"]), True),
-        Column("unknown, training", lambda row: percent(row["unknown_then"]), True),
-        Column("unknown, serving", lambda row: percent(row["unknown_now"]), True),
+        Column("gain", lambda row: _of(described, row, "gain"), True),
+        Column("is", lambda row: _of(described, row, "meaning"), is_long=True),
     ]
     return [
         subheading("Drift of features"),
@@ -93,8 +97,16 @@ def _drift(drift: DriftReport) -> list[Content]:
             caption=caption,
         ),
         table("Features that shifted most", columns, worst.to_dicts()),
+        note(
+            "Population stability index: 0 where the values of training and serving are shared "
+            "out alike. The freshest label window is compared with what is served; "
+            "recommender.drift() looks at all windows, at medians and at what is unknown."
+        ),
     ]
 
 
-def _short(value: float | None) -> str:
-    return number(value, 1 if value is not None and abs(value) >= 100 else 3)
+def _of(described: dict[str, dict[str, Any]], row: Mapping[str, Any], what: str) -> str:
+    own = described.get(row["feature"])
+    if own is None:
+        return ""
+    return percent(own["gain"]) if what == "gain" else str(own[what])
