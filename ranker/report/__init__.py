@@ -7,4 +7,11 @@ from ranker.report.data import Absent, Report
 from ranker.report.page import render_report
 from ranker.report.write import check_destination, write_report
 
-__all__ = ["Absent", "Report", "check_destination", "collect_report", "render_report", "write_report"]
+__all__ = [
+    "Absent",
+    "Report",
+    "check_destination",
+    "collect_report",
+    "render_report",
+    "write_report",
+]

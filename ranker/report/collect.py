@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,13 +18,10 @@ from ranker.lists import MMR, diversity_curve
 from ranker.progress import progress_bar
 from ranker.recommender import TwoStageRecommender
 from ranker.report.calibration import hits_of, place_rates, score_calibration
-from ranker.report.data import Absent, Diversity, Facts, Features, Report, Systems
+from ranker.report.data import SERVED, Absent, Diversity, Facts, Features, Report, Systems
 from ranker.report.shown import choose_users, titles_of, user_lists
 from ranker.rerank.blend import BLEND
 from ranker.rerank.gate import TWO_STAGE
-
-SERVED = "served"
-"""What the lists are called that are ordered by several systems."""
 
 _METRICS = ("ndcg", "recall", "mrr", "hit_rate")
 _FURTHER = ("precision", "map", "coverage", "gini", "novelty", "repetition")
@@ -185,7 +183,7 @@ def _systems(
     if name is None:
         name = SERVED
         lists[name] = served
-    options = {
+    options: dict[str, Any] = {
         "reference": name,
         "k": k,
         "exclude_seen": exclude_seen,
@@ -284,7 +282,8 @@ def _span(log: pl.DataFrame) -> tuple[str, str] | None:
     if "timestamp" not in log.columns:
         return None
     first, last = log.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
-    return tuple(str(time.date() if hasattr(time, "date") else time) for time in (first, last))
+    first, last = (str(time.date() if hasattr(time, "date") else time) for time in (first, last))
+    return first, last
 
 
 def _version() -> str:

@@ -9,6 +9,9 @@ import polars as pl
 from ranker.rerank.gate import GateReport
 from ranker.skew import SkewReport
 
+SERVED = "served"
+"""What the served lists are called where several systems order them."""
+
 
 @dataclass(frozen=True)
 class Absent:

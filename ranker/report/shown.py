@@ -28,7 +28,7 @@ def choose_users(values: pl.DataFrame, n: int, *, random_state: int) -> pl.Serie
     shuffled = values.sort("user_id")[
         np.random.default_rng(random_state).permutation(values.height).tolist()
     ]
-    ranked = shuffled.sort("value", descending=True, maintain_order=True)["user_id"]
+    ranked: pl.Series = shuffled.sort("value", descending=True, maintain_order=True)["user_id"]
     places = np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int)
     return ranked.gather(places)
 
@@ -109,7 +109,7 @@ def _named(frame: pl.DataFrame, titles: pl.DataFrame | None) -> pl.DataFrame:
 
 
 def _names(frame: pl.DataFrame) -> tuple[str, ...]:
-    names: list[Any] = frame.select(
-        pl.coalesce("title", pl.col("item_id").cast(pl.String))
-    ).to_series().to_list()
+    names: list[Any] = (
+        frame.select(pl.coalesce("title", pl.col("item_id").cast(pl.String))).to_series().to_list()
+    )
     return tuple(names)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from features.errors import MissingExtraError
 from ranker.report.html import Html, element
-
-if TYPE_CHECKING:
-    import altair as alt
 
 # Colours that no picture has by itself; each becomes a variable of the style sheet, which knows
 # what suits a light and a dark page.
@@ -68,9 +65,7 @@ def check_extra() -> None:
             raise MissingExtraError(package, "plots") from None
 
 
-def figure(
-    name: str, draw: Callable[[int], alt.LayerChart | alt.Chart], *, label: str, caption: str
-) -> Html:
+def figure(name: str, draw: Callable[[int], Any], *, label: str, caption: str) -> Html:
     """A figure drawn twice, for wide and for narrow pages; the style sheet shows one.
 
     Parameters
@@ -78,7 +73,7 @@ def figure(
     name : str
         Unique in the page.
     draw : callable
-        From a width in pixels to a chart of a single view.
+        From a width in pixels to a chart of Altair, of a single view.
     label : str
         What the picture is, for those who do not see it.
     caption : str
@@ -91,7 +86,7 @@ def figure(
     return element("figure", drawn, element("figcaption", caption))
 
 
-def _svg(chart: alt.LayerChart | alt.Chart, width: int, name: str, *, label: str, size: str) -> Html:
+def _svg(chart: Any, width: int, name: str, *, label: str, size: str) -> Html:
     import vl_convert
 
     spec = chart.to_dict()

@@ -65,7 +65,9 @@ def check_destination(path: str | Path) -> Path:
     check_extra()
     path = Path(path)
     if path.is_dir():
-        raise ConfigError(f"{path} is a folder; give the report a file, as in {path / 'report.html'}")
+        raise ConfigError(
+            f"{path} is a folder; give the report a file, as in {path / 'report.html'}"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = _aside(path)

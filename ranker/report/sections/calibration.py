@@ -20,7 +20,7 @@ def section(report: Report) -> Section:
             "places",
             lambda width: places(report.places, width),
             label="Share of users who took what stood at each place",
-            caption=f"{lead} Lines: 95 % intervals.",
+            caption=_range_sentence(report.places),
         ),
         more(
             "The same in numbers",
@@ -56,6 +56,14 @@ def _places_sentence(table: pl.DataFrame) -> str:
     return (
         f"What stood at the first place was taken by {percent(first['rate'])} of the users, what "
         f"stood at place {last['place']} by {percent(last['rate'])}; {order}."
+    )
+
+
+def _range_sentence(table: pl.DataFrame) -> str:
+    best = table.row(int(table["rate"].arg_max() or 0), named=True)
+    return (
+        f"The share of users who took what stood at a place, with 95 % intervals: the most, "
+        f"{percent(best['rate'])}, at place {best['place']}."
     )
 
 

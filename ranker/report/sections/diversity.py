@@ -37,13 +37,13 @@ def section(report: Report) -> Section:
             "diversity",
             lambda width: diversity(part, width),
             label="NDCG against the mean distance of the items of a list, by weight of diversity",
-            caption=lead,
+            caption=_caption(part.curve),
         ),
         table("Accuracy against diversity", columns, part.curve.to_dicts()),
         note(
             f"Lists are reordered by maximal marginal relevance, with the weight of diversity that "
-            f"stands beside a point. Distance: half of one minus the cosine of two items by {part.embedding}, "
-            f"mean over the list. Lines at the points: 95 % paired intervals of the change against "
+            f"stands beside a point. Distance: half of one minus the cosine of two items by "
+            f"{part.embedding}, mean over the list. Lines at the points: 95 % paired intervals of the change against "
             f"the served lists. Over {count(part.n_users, 'test user')}"
             + (" drawn at random." if part.n_users < report.facts.n_users else ".")
         ),
@@ -70,6 +70,15 @@ def _sentence(curve: pl.DataFrame) -> str:
         f"distance of two items of a list from {number(first['distance'], 3)} to "
         f"{number(row['distance'], 3)} and changes NDCG by {signed(row['change'])} "
         f"{interval(row['change_low'], row['change_high'], is_signed=True)}."
+    )
+
+
+def _caption(curve: pl.DataFrame) -> str:
+    first, last = curve.row(0, named=True), curve.row(-1, named=True)
+    return (
+        f"Each point is a weight of diversity: from {first['value']:g} to {last['value']:g} the "
+        f"mean distance goes from {number(first['distance'], 3)} to {number(last['distance'], 3)} "
+        f"and NDCG from {number(first['ndcg'])} to {number(last['ndcg'])}."
     )
 
 

@@ -11,7 +11,7 @@ from features.drift import SHIFTED, STABLE
 from ranker.report.charts import shares, stability
 from ranker.report.data import Absent, Features, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, number, percent, signed
+from ranker.report.numbers import count, number, percent
 from ranker.report.section import Section, note, subheading
 from ranker.report.svg import figure
 from ranker.skew import SkewReport
@@ -25,17 +25,24 @@ def section(report: Report) -> Section:
     skew = report.skew
     if isinstance(skew, Absent):
         return Section(NAME, TITLE, skew.why)
-    warnings = skew.warnings
     lead = (
-        "Nothing is out of the ordinary: what is served looks like what the trees learned from."
-        if not warnings
-        else f"Out of the ordinary: {'; '.join(warnings)}."
+        "Candidates and scores that are served look like those that the trees learned from."
+        if not skew.warnings
+        else f"Out of the ordinary: {'; '.join(skew.warnings)}."
     )
+    shifted = [name for name, psi in skew.feature_psi.items() if psi > SHIFTED]
+    if shifted and isinstance(report.features, Features):
+        gain = report.features.table.filter(pl.col("name").is_in(shifted))["gain"]
+        lead += (
+            f" {count(len(shifted), 'feature')} of {len(skew.feature_psi)} "
+            f"{'has' if len(shifted) == 1 else 'have'} shifted much; together "
+            f"{percent(float(gain.to_numpy().sum()))} of the trees' gain is theirs."
+        )
     return Section(NAME, TITLE, lead, [*_skew(skew), *_drift(skew, report)])
 
 
 def _skew(skew: SkewReport) -> list[Content]:
-    name, change = skew.most_changed
+    name, _ = skew.most_changed
     caption = (
         f"The part of the candidates that a source proposes changes most for {name}: "
         f"{percent(skew.shares_then[name])} in the freshest label window, "
@@ -86,7 +93,7 @@ def _drift(skew: SkewReport, report: Report) -> list[Content]:
         Column("feature", lambda row: row["feature"]),
         Column("index", lambda row: number(row["psi"], 3), True),
         Column("gain", lambda row: _of(described, row, "gain"), True),
-        Column("is", lambda row: _of(described, row, "meaning"), is_long=True),
+        Column("meaning", lambda row: _of(described, row, "meaning"), is_long=True),
     ]
     return [
         subheading("Drift of features"),

@@ -41,10 +41,11 @@ def section(report: Report) -> Section:
         f"{first['family']}; the single feature with most is {best['name']}, "
         f"{percent(best['gain'])}."
     )
+    idle = int((part.table["gain"] == 0).sum())
     caption = (
         f"Share of what all splits gained in training, by family: "
-        f"{count(part.table.height, 'feature')} in {by_family.height} families, of which "
-        f"{count(int((part.table['gain'] == 0).sum()))} are not split on at all."
+        f"{count(part.table.height, 'feature')} in {by_family.height} families. "
+        + (f"No split is on {idle} of them." if idle else "There are splits on all of them.")
     )
     body: list[Content] = [
         figure(
@@ -71,7 +72,7 @@ def section(report: Report) -> Section:
                     Column("feature", lambda row: row["name"]),
                     Column("gain", lambda row: percent(row["gain"]), True),
                     Column("family", lambda row: row["family"]),
-                    Column("is", lambda row: row["meaning"], is_long=True),
+                    Column("meaning", lambda row: row["meaning"], is_long=True),
                 ],
                 part.table.head(_SHOWN).to_dicts(),
             ),
@@ -82,7 +83,5 @@ def section(report: Report) -> Section:
         ),
     ]
     if not part.text:
-        body.append(
-            note("No source and no feature reads the words of titles or descriptions.")
-        )
+        body.append(note("No source and no feature reads the words of titles or descriptions."))
     return Section(NAME, TITLE, lead, body)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import polars as pl
 
 from ranker.funnel import FINAL_LIST, UNION
@@ -32,7 +35,7 @@ def section(report: Report) -> Section:
             "losses",
             lambda width: losses(headroom, width),
             label=f"What the served lists have of a perfect list's NDCG@{k}, and what they lose",
-            caption=lead,
+            caption=_losses_sentence(headroom),
         ),
         _losses(report),
         subheading("Recall by depth"),
@@ -66,6 +69,17 @@ def headroom_sentence(headroom: pl.DataFrame, k: int) -> str:
     return " ".join([text, *nothing])
 
 
+def _losses_sentence(headroom: pl.DataFrame) -> str:
+    """What the picture of losses shows."""
+    lost = headroom.drop_nulls("why").sort("loss", descending=True, maintain_order=True)
+    total = float(lost["loss"].sum())
+    text = "The list's own NDCG, and what separates it from a perfect one of 1."
+    if total < _SMALL:
+        return text
+    share = percent(lost["loss"][0] / total, 0)
+    return f"{text} {share} of the loss is of one kind: {lost['why'][0]}."
+
+
 _WHY = {
     "badly ranked": "lost by the order of what was proposed",
     "not retrieved": "lost because no source proposed it",
@@ -86,11 +100,15 @@ def _losses(report: Report) -> Content:
         Column("why", lambda row: row["why"] or ""),
         Column("relevant items", lambda row: count(row["n_items"]), True),
     ]
-    return table("Headroom: what each stage leaves of a perfect list", columns, report.headroom.to_dicts())
+    return table(
+        "Headroom: what each stage leaves of a perfect list", columns, report.headroom.to_dicts()
+    )
 
 
 def _recall_sentence(funnel: pl.DataFrame) -> str:
-    deepest = {row["stage"]: row for row in funnel.group_by("stage", maintain_order=True).last().to_dicts()}
+    deepest = {
+        row["stage"]: row for row in funnel.group_by("stage", maintain_order=True).last().to_dicts()
+    }
     union = deepest[UNION]
     sources = [row for stage, row in deepest.items() if stage not in (UNION, FINAL_LIST)]
     best = max(sources, key=lambda row: row["recall"])
@@ -98,7 +116,8 @@ def _recall_sentence(funnel: pl.DataFrame) -> str:
     return (
         f"Together the sources propose {percent(union['recall'])} of the relevant items; "
         f"{best['stage']} finds most by itself, {percent(best['recall'])} down to its depth, and "
-        f"{adds['stage']} most that no other source finds, {count(adds['adds'], 'item')}."
+        f"{adds['stage']} most that no other source finds, {count(adds['adds'], 'item')}. Thin "
+        f"lines are single sources."
     )
 
 
@@ -109,10 +128,7 @@ def _funnel(funnel: pl.DataFrame) -> Content:
         own = rows.setdefault(row["stage"], {"stage": row["stage"]})
         own |= {str(row["depth"]): row["recall"], "lost": row["lost"], "adds": row["adds"]}
     columns = [Column("stage", lambda row: row["stage"])]
-    columns += [
-        Column(f"@{depth}", lambda row, d=str(depth): number(row[d], 3) if d in row else "", True)
-        for depth in depths
-    ]
+    columns += [Column(f"@{depth}", _recall_at(str(depth)), True) for depth in depths]
     columns += [
         Column("lost for good", lambda row: count(row["lost"]), True),
         Column("adds", lambda row: "" if row["adds"] is None else count(row["adds"]), True),
@@ -123,3 +139,7 @@ def _funnel(funnel: pl.DataFrame) -> Content:
         rows.values(),
         strong=lambda row: row["stage"] in (UNION, FINAL_LIST),
     )
+
+
+def _recall_at(depth: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: number(row[depth], 3) if depth in row else ""

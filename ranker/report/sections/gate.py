@@ -81,7 +81,9 @@ def _segments(gate: GateReport) -> Content:
         Column(f"{best}, NDCG@{gate.k}", lambda row: number(row["ndcg"]), True),
         Column("second stage minus it", _difference, True),
     ]
-    return table("The gate by events that users had, and by how often items were taken", columns, rows)
+    return table(
+        "The gate by events that users had, and by how often items were taken", columns, rows
+    )
 
 
 def _difference(row: Mapping[str, Any]) -> Content:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ranker.report.data import Report, UserList
 from ranker.report.html import Column, Content, Html, element, table
 from ranker.report.numbers import count, number
@@ -30,16 +33,25 @@ def section(report: Report) -> Section:
 
 def _one(one: UserList, k: int, *, is_open: bool) -> Html:
     n_hits = int(one.rows["taken"].sum())
-    past = f"Last: {_quoted(one.past)}." if one.past else "Nothing is known of the past."
-    text = (
-        f"{count(one.n_events, 'event')} before. {past} Held out: "
-        f"{count(one.n_relevant, 'item')}, of which the list has {n_hits}."
-    )
+    facts: list[Content] = [
+        _fact("Before", f"{count(one.n_events, 'event')}{_last(one)}"),
+        _fact("Held out", f"{count(one.n_relevant, 'item')}, of which the list has {n_hits}"),
+    ]
     if one.missed:
         rest = one.n_missed - len(one.missed)
-        text += f" Missed: {_quoted(one.missed)}" + (f" and {rest} more." if rest else ".")
-    summary = f"User {one.user_id}: NDCG@{k} {number(one.ndcg, 3)}, {n_hits} of {one.rows.height} taken"
-    return more(summary, note(text), _table(one), is_open=is_open)
+        facts.append(_fact("Missed", _quoted(one.missed) + (f" and {rest:,} more" if rest else "")))
+    summary = (
+        f"User {one.user_id}: NDCG@{k} {number(one.ndcg, 3)}, {n_hits} of {one.rows.height} taken"
+    )
+    return more(summary, facts, _table(one), is_open=is_open)
+
+
+def _fact(name: str, text: str) -> Html:
+    return element("p", element("b", name), " ", text, class_="note fact")
+
+
+def _last(one: UserList) -> str:
+    return f", the last of {_quoted(one.past)}" if one.past else ""
 
 
 def _table(one: UserList) -> Html:
@@ -50,21 +62,19 @@ def _table(one: UserList) -> Html:
         Column("first by", _source),
         Column("reason", lambda row: row["reason"], is_long=True),
     ]
-    return table(
-        f"List of user {one.user_id}", columns, one.rows.to_dicts(), strong=lambda row: row["taken"]
-    )
+    return table(f"List of user {one.user_id}", columns, one.rows.to_dicts())
 
 
 _TAKEN = element("span", "✓", role="img", aria_label="taken", class_="hit")
 
 
-def _item(row: dict) -> Content:  # type: ignore[type-arg]
+def _item(row: Mapping[str, Any]) -> Content:
     if row["title"] is None:
-        return row["item_id"]  # type: ignore[no-any-return]
+        return str(row["item_id"])
     return [row["title"], " ", element("small", row["item_id"])]
 
 
-def _source(row: dict) -> Content:  # type: ignore[type-arg]
+def _source(row: Mapping[str, Any]) -> Content:
     if row["source"] is None:
         return "–"
     return f"{row['source']}, place {row['rank']}"

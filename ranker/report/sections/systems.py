@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
 
 from ranker.report.charts import differences
-from ranker.report.collect import SERVED
-from ranker.report.data import Report
+from ranker.report.data import SERVED, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, interval, number, signed
+from ranker.report.numbers import count, interval, listing, number, signed
 from ranker.report.section import Section, more, note
 from ranker.report.svg import figure
 
@@ -39,7 +38,7 @@ def verdict(report: Report) -> str:
         return f"The lists have NDCG@{k} {number(own)}; no other system is there to compare with."
     row = systems.row(systems.rival)
     kind = "the second stage" if systems.rival == "two-stage" else "the best system without trees"
-    gap = f"{signed(row['difference'])} {interval(row['difference_low'], row['difference_high'], is_signed=True)}"
+    span = interval(row["difference_low"], row["difference_high"], is_signed=True)
     if row["difference_low"] > 0:
         told = "better than"
     elif row["difference_high"] < 0:
@@ -48,7 +47,8 @@ def verdict(report: Report) -> str:
         told = "not to be told apart from"
     return (
         f"The served lists have NDCG@{k} {number(own)} and are {told} {systems.rival}, {kind}, "
-        f"which has {number(row['mean'])}: {gap} over the same {count(int(row['n_users']), 'user')}."
+        f"which has {number(row['mean'])}: {signed(row['difference'])} {span} over the same "
+        f"{count(int(row['n_users']), 'user')}."
     )
 
 
@@ -59,13 +59,13 @@ def section(report: Report) -> Section:
     others = ndcg.drop_nulls("difference")
     body: list[Content] = []
     if others.height:
-        worse = others.filter(pl.col("difference_low") > 0)["system"].to_list()
-        better = others.filter(pl.col("difference_high") < 0)["system"].to_list()
-        caption = (
-            f"Right of zero the served lists are better, with 95 % paired intervals: they beat "
-            f"{len(worse)} of {count(others.height, 'other system')} for certain and lose to "
-            f"{len(better)}."
-        )
+        caption = "Right of zero the served lists are better; lines are 95 % paired intervals."
+        if systems.rival is not None:
+            row = systems.row(systems.rival)
+            span = interval(row["difference_low"], row["difference_high"], is_signed=True)
+            caption += (
+                f" {systems.rival} is {_side(row)} by {number(abs(row['difference']))} {span}."
+            )
         body.append(
             figure(
                 "differences",
@@ -90,17 +90,23 @@ def section(report: Report) -> Section:
             )
         )
     body.append(_quality(report))
-    return Section("systems", "Systems", _lead(report), body)
+    return Section("systems", "Systems", _lead(report, others), body)
 
 
-def _lead(report: Report) -> str:
+def _side(row: Mapping[str, Any]) -> str:
+    return "behind" if row["difference"] >= 0 else "ahead"
+
+
+def _lead(report: Report, others: pl.DataFrame) -> str:
+    users = f"judged on the same {count(report.facts.n_users, 'user')}"
+    if not others.height:
+        return f"There is one system only, {report.systems.served}, {users}."
+    won = int((others["difference_low"] > 0).sum())
+    lost = others.filter(pl.col("difference_high") < 0)["system"].to_list()
     return (
-        f"Everything that can order a list, judged on the same "
-        f"{count(report.facts.n_users, 'user')}. The lists that are served are those of "
-        f"{report.systems.served}."
-        if report.systems.served != SERVED
-        else f"Everything that can order a list, judged on the same "
-        f"{count(report.facts.n_users, 'user')}."
+        f"Of {count(others.height, 'other system')}, {users}, the served lists beat "
+        f"{'all' if won == others.height else won} for certain and lose to "
+        f"{listing(lost) if lost else 'none'}."
     )
 
 
@@ -111,10 +117,7 @@ def _table(report: Report) -> Content:
         wide.setdefault(row["system"], {"system": row["system"]})[row["metric"]] = row
     k = report.facts.k
     columns = [Column("system", lambda row: row["system"])]
-    for metric in metrics:
-        columns.append(
-            Column(f"{metric_name(metric)}@{k}", lambda row, m=metric: _mean(row[m], m), True)
-        )
+    columns += [Column(f"{metric_name(metric)}@{k}", _mean_of(metric), True) for metric in metrics]
     columns += [
         Column("difference in NDCG", lambda row: _difference(row["ndcg"]), True),
         Column("p", lambda row: number(row["ndcg"]["p_holm"], 3), True),
@@ -129,10 +132,14 @@ def _table(report: Report) -> Content:
     )
 
 
-def _mean(row: Mapping[str, Any], metric: str) -> Content:
-    if metric != "ndcg":
-        return number(row["mean"])
-    return [number(row["mean"]), " ", element("small", interval(row["ci_low"], row["ci_high"]))]
+def _mean_of(metric: str) -> Callable[[Mapping[str, Any]], Content]:
+    def cell(row: Mapping[str, Any]) -> Content:
+        own = row[metric]
+        if metric != "ndcg":
+            return number(own["mean"])
+        return [number(own["mean"]), " ", element("small", interval(own["ci_low"], own["ci_high"]))]
+
+    return cell
 
 
 def _difference(row: Mapping[str, Any]) -> Content:
@@ -152,7 +159,7 @@ def _quality(report: Report) -> Content:
         Column("metric", lambda row: f"{metric_name(row['metric'])}@{row['k']}"),
         Column("value", lambda row: number(row["mean"]), True),
         Column("95 % interval", lambda row: interval(row["ci_low"], row["ci_high"]), True),
-        Column("is", lambda row: MEANINGS[row["metric"]], is_long=True),
+        Column("meaning", lambda row: MEANINGS[row["metric"]], is_long=True),
     ]
     return more(
         "More about the served lists: coverage, novelty, repetition…",
