@@ -48,6 +48,7 @@ _CONFIG: dict[str, Any] = {
 _UNWANTED = re.compile(
     r' (?:aria-[a-z]+|role|font-family|pointer-events|xmlns(?::xlink)?|version|class)="[^"]*"'
 )
+_REFERENCE = re.compile(r'(id="|url\(#)(\w+)')
 
 
 def check_extra() -> None:
@@ -98,8 +99,12 @@ def _svg(chart: Any, width: int, name: str, *, label: str, size: str) -> Html:
     head, _, body = text.partition(">")
     view = re.search(r'viewBox="([\d. -]+)"', head)
     body = _UNWANTED.sub("", body.removesuffix("</svg>"))
-    # Names are unique in a page, and pictures number their clips each from 0.
-    body = re.sub(r'(id="|url\(#)(\w+)', rf"\g<1>{name}-\g<2>", body)
+    # The library numbers its clips from picture to picture: what was drawn before is told apart
+    # here by name, and must not show in what is drawn now.
+    clips: dict[str, str] = {}
+    body = _REFERENCE.sub(
+        lambda found: found[1] + clips.setdefault(found[2], f"{name}-{len(clips)}"), body
+    )
     for colour, variable in _VARIABLES.items():
         body = body.replace(f'"{colour}"', f'"var(--{variable})"')
     return element(

@@ -43,8 +43,8 @@ def section(report: Report) -> Section:
         note(
             f"Lists are reordered by maximal marginal relevance, with the weight of diversity that "
             f"stands beside a point. Distance: half of one minus the cosine of two items by "
-            f"{part.embedding}, mean over the list. Lines at the points: 95 % paired intervals of the change against "
-            f"the served lists. Over {count(part.n_users, 'test user')}"
+            f"{part.embedding}, mean over the list. Lines at the points: 95 % paired intervals of "
+            f"the change against the served lists. Over {count(part.n_users, 'test user')}"
             + (" drawn at random." if part.n_users < report.facts.n_users else ".")
         ),
     ]
