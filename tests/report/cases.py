@@ -33,8 +33,10 @@ def log() -> tuple[pl.DataFrame, pl.DataFrame]:
 def titles() -> pl.DataFrame:
     """An item table whose titles are markup."""
     names = [f"{HOSTILE[row % len(HOSTILE)]} {row}" for row in range(N_ITEMS)]
-    return item_table().head(N_ITEMS - 1).with_columns(
-        title=pl.Series(names[: N_ITEMS - 1]), brand=pl.Series(names[: N_ITEMS - 1])
+    return (
+        item_table()
+        .head(N_ITEMS - 1)
+        .with_columns(title=pl.Series(names[: N_ITEMS - 1]), brand=pl.Series(names[: N_ITEMS - 1]))
     )
 
 

@@ -77,7 +77,7 @@ def test_pictures_and_tables_are_told():
     regions = [one for one in page().all("div") if one.get("class") == "scroll"]
     assert len(regions) == len(page().all("table"))
     assert all(one["tabindex"] == "0" and one["aria-label"] for one in regions)
-    assert [one for one in page().all("html")] == [{"lang": "en"}]
+    assert list(page().all("html")) == [{"lang": "en"}]
 
 
 def test_colours_are_those_of_the_page():
@@ -140,7 +140,7 @@ def test_the_page_is_as_wide_as_the_window_and_readable(tmp_path, width, dark):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_colour_has_contrast(scheme):
-    parts = page().style.partition("prefers-color-scheme: dark")
+    parts = page().style.partition("@media print")[0].partition("prefers-color-scheme: dark")
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", parts[0 if scheme == "light" else 2]))
     paper = _luminance(colours["paper"])
     for name, least in {"ink": 7, "muted": 4.5, "accent": 4.5, "second": 3, "warn": 4.5}.items():
@@ -154,6 +154,8 @@ def _luminance(colour: str) -> float:
         parts = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
     else:
         parts = [int(part) for part in re.findall(r"\d+", colour)[:3]]
-    linear = [x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in
-              (part / 255 for part in parts)]
+    linear = [
+        x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4
+        for x in (part / 255 for part in parts)
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
