@@ -112,6 +112,8 @@ class TwoStageRecommender(Learned):
     stage_ : FeatureStage
         What describes the candidates; its ``choices`` say why, if there was no wish.
     repeats_ : bool
+    sources_ : dict of source name to Generator
+        Their parameters, without what they learned.
     depths_ : dict of source name to int
     system_, cold_system_ : str
         What orders the lists of users with and without events.

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import ConfigError, SchemaError
-from ranker import Popularity, compare, evaluate_per_user
+from features.errors import ConfigError, NotFittedError, SchemaError
+from ranker import ALS, Popularity, compare, evaluate_per_user
 from ranker.report import Absent, collect_report, render_report, svg
 from ranker.report.calibration import hits_of, place_rates, score_calibration
 from ranker.report.data import SERVED
@@ -253,3 +253,13 @@ def test_titles_of_versions_are_the_last():
     assert titles_of(table).rows() == [(1, "new"), (2, None)]
     assert titles_of(table.drop("title")) is None
     assert titles_of(None) is None
+
+
+def test_what_a_report_asks_of_a_recommender():
+    recommender = fitted()
+    assert list(recommender.sources_) == list(recommender.depths_)
+    assert type(recommender.sources_["als"]) is ALS
+    assert recommender.embeddings == ["als"]
+    for name in ("sources_", "embeddings"):
+        with pytest.raises(NotFittedError, match="call fit"):
+            getattr(small(), name)

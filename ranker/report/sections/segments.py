@@ -50,7 +50,8 @@ def section(report: Report) -> Section:
     body.append(
         note(
             "Head: the third of users whose held-out items are taken most often; tail: the third "
-            "whose items are rare. The intervals of a group are as wide as it is small."
+            "whose items are rare. Intervals are of one comparison each: of many groups, one in forty "
+            "looks worse by chance."
         )
     )
     return Section(NAME, TITLE, _lead(part, rival), body)
@@ -61,11 +62,11 @@ def _lead(part: pl.DataFrame, rival: str) -> str:
     names = [f"{_ROWS[row['segment']]} {row['level']}" for row in rows.to_dicts()]
     lost = [name for name, high in zip(names, rows["difference_high"], strict=True) if high < 0]
     if lost:
-        return f"Against {rival} the served lists lose for certain in {listing(lost)}."
+        return f"By 95 % intervals the served lists lose to {rival} in {listing(lost)}."
     won = (rows["difference_low"] > 0).sum()
     return (
-        f"In no group of users are the served lists worse than {rival} for certain; they are "
-        f"better in {won} of {count(rows.height, 'group')}."
+        f"By 95 % intervals the served lists are worse than {rival} in no group of users, and "
+        f"better in {won} of {rows.height}."
     )
 
 

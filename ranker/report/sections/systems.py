@@ -78,8 +78,8 @@ def section(report: Report) -> Section:
     body.append(
         note(
             "Difference: the served lists minus the system, over the same users; above zero the "
-            "served lists are better. p: permutation test, adjusted by Holm for all systems and "
-            "metrics. Wins and losses: users for whom the served list is better, and worse."
+            "served lists are better. Intervals are of one comparison each; p, by a permutation "
+            "test, is adjusted by Holm for all systems and metrics of the table. Wins and losses: users for whom the served list is better, and worse."
         )
     )
     if systems.served == SERVED:
@@ -98,15 +98,15 @@ def _side(row: Mapping[str, Any]) -> str:
 
 
 def _lead(report: Report, others: pl.DataFrame) -> str:
-    users = f"judged on the same {count(report.facts.n_users, 'user')}"
+    users = f"on the same {count(report.facts.n_users, 'user')}"
     if not others.height:
-        return f"There is one system only, {report.systems.served}, {users}."
+        return f"There is one system only, {report.systems.served}, judged {users}."
     won = int((others["difference_low"] > 0).sum())
     lost = others.filter(pl.col("difference_high") < 0)["system"].to_list()
     return (
-        f"Of {count(others.height, 'other system')}, {users}, the served lists beat "
-        f"{'all' if won == others.height else won} for certain and lose to "
-        f"{listing(lost) if lost else 'none'}."
+        f"By 95 % intervals the served lists beat {won} of "
+        f"{count(others.height, 'other system')} and lose to "
+        f"{listing(lost) if lost else 'none'}, {users}."
     )
 
 
