@@ -50,7 +50,7 @@ def section(report: Report) -> Section:
     body.append(
         note(
             "Head: the third of users whose held-out items are taken most often; tail: the third "
-            "whose items are rare. Intervals are of one comparison each: of many groups, one in forty "
+            "whose items are rare. Intervals are of one comparison each: one group in forty "
             "looks worse by chance."
         )
     )

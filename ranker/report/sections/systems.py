@@ -79,7 +79,8 @@ def section(report: Report) -> Section:
         note(
             "Difference: the served lists minus the system, over the same users; above zero the "
             "served lists are better. Intervals are of one comparison each; p, by a permutation "
-            "test, is adjusted by Holm for all systems and metrics of the table. Wins and losses: users for whom the served list is better, and worse."
+            "test, is adjusted by Holm for all systems and metrics of the table. Wins and losses: "
+            "users for whom the served list is better, and worse."
         )
     )
     if systems.served == SERVED:
