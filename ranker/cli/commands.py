@@ -125,7 +125,7 @@ def evaluate(*, config: str, report: str | None, quiet: bool) -> int:
             funnel=funnel,
             random_state=settings.model.random_state,
         )
-        _say(
+        say(
             f"\nreport: {written}, {written.stat().st_size / 1e6:.2f} MB, "
             f"{time.perf_counter() - started:.0f} s",
             quiet=quiet,
