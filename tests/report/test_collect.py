@@ -16,6 +16,7 @@ from ranker.report.calibration import hits_of, place_rates, score_calibration
 from ranker.report.data import SERVED
 from ranker.report.html import element
 from ranker.report.shown import choose_users, titles_of
+from tests.logs import make_log
 from tests.recommenders import small
 from tests.report.cases import Page, fitted, log, report, titles
 
@@ -263,3 +264,17 @@ def test_what_a_report_asks_of_a_recommender():
     for name in ("sources_", "embeddings"):
         with pytest.raises(NotFittedError, match="call fit"):
             getattr(small(), name)
+
+
+def test_lazy_frames_categories_and_positions():
+    whole = make_log("sequence").with_columns(pl.col("user_id", "item_id").cast(pl.Categorical))
+    last = pl.col("timestamp") == pl.col("timestamp").max().over("user_id")
+    train, test = whole.filter(~last), whole.filter(last)
+    items = titles().with_columns(pl.col("item_id").cast(pl.Categorical))
+    recommender = small().fit(train.lazy(), items=items)
+    found = collect_report(recommender, train.lazy(), test.lazy(), items=items.lazy(), n_lists=2)
+    assert found.facts.n_users == test["user_id"].n_unique()
+    assert found.facts.train_span == ("0", str(train["timestamp"].max()))
+    assert [len(one.rows) for one in found.lists] == [10, 10]
+    assert found.has_titles
+    assert "from 0 to" in shown(found)
