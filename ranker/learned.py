@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from features.errors import NotFittedError
 from features.stage import FeatureStage
+from ranker.candidates.base import Generator
 from ranker.model_files import State
 from ranker.rerank.gate import GateReport
 from ranker.skew import SkewReport
@@ -57,6 +58,11 @@ class Learned:
     def depths_(self) -> dict[str, int]:
         """How many items each source may propose to a user."""
         return self._fitted().depths
+
+    @property
+    def sources_(self) -> dict[str, Generator]:
+        """The parameters of the sources, without what they learned."""
+        return dict(self._fitted().specs)
 
     @property
     def system_(self) -> str:

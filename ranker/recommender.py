@@ -37,7 +37,7 @@ from ranker.labelling import unseen
 from ranker.learned import Learned
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.effect import NO_POLICY, effect_frame
-from ranker.lists.embedding import unit_vectors
+from ranker.lists.embedding import embeddings, unit_vectors
 from ranker.lists.policy import Policy
 from ranker.model_files import State
 from ranker.negatives import Negatives
@@ -112,6 +112,8 @@ class TwoStageRecommender(Learned):
     stage_ : FeatureStage
         What describes the candidates; its ``choices`` say why, if there was no wish.
     repeats_ : bool
+    sources_ : dict of source name to Generator
+        Their parameters, without what they learned.
     depths_ : dict of source name to int
     system_, cold_system_ : str
         What orders the lists of users with and without events.
@@ -870,6 +872,12 @@ class TwoStageRecommender(Learned):
         """The instant that the served snapshot stands at; None without a common clock."""
         state = self._fitted()
         return None if state.as_of is None else state.facts.clock.instant(state.as_of)
+
+    @property
+    def embeddings(self) -> list[str]:
+        """What MMR and DPP can go by: sources with vectors, then columns of the item table."""
+        state = self._fitted()
+        return embeddings(self._server.context(state.random_state))
 
     @property
     def user_ids(self) -> pl.Series:

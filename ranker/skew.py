@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _MIN_USERS = 100  # of fewer, scores differ by chance
 _MAX_USERS = 300
 _MAX_ROWS = 300_000
 _CHUNK = 128
+_MAX_COMPARED = 20_000  # rows whose features are compared one by one: enough for ten bins
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class SkewReport:
     score_psi : float
         Population stability index of the scores of the same model, 0 = the same; above 0.25
         they have shifted much (see :func:`features.drift.population_stability`).
+    feature_psi : dict of feature name to float
+        The same index of each feature; :meth:`ranker.TwoStageRecommender.drift` looks at all
+        windows and says more.
     """
 
     recall: list[float]
@@ -79,6 +84,7 @@ class SkewReport:
     n_candidates_now: float
     n_users: int
     score_psi: float
+    feature_psi: dict[str, float] = field(default_factory=dict)
 
     @property
     def most_changed(self) -> tuple[str, float]:
@@ -195,6 +201,7 @@ def check_skew(
         n_threads=n_threads,
     )
     report = compare_sights(then, now, model, recall, n_threads=n_threads)
+    report = dataclasses.replace(report, feature_psi=_feature_psi(then, now, model.names))
     for line in report.warnings:
         logger.warning("%s", line)
     return report
@@ -226,3 +233,15 @@ def compare_sights(
         n_users=min(then.n_users, now.n_users),
         score_psi=population_stability(*scores),
     )
+
+
+def _feature_psi(then: Sight, now: Sight, names: Sequence[str]) -> dict[str, float]:
+    if not len(then.features) or not len(now.features):
+        return {}
+    old, new = (
+        table[:: -(-len(table) // _MAX_COMPARED)] for table in (then.features, now.features)
+    )
+    return {
+        name: population_stability(old[:, column], new[:, column])
+        for column, name in enumerate(names)
+    }

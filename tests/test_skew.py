@@ -161,3 +161,12 @@ def test_nothing_proposed_is_nothing_to_compare(side):
     assert report.warnings == []
     shifted = dataclasses.replace(report, n_candidates_then=9.0, n_candidates_now=9.0)
     assert len(shifted.warnings) == 2
+
+
+def test_every_feature_has_its_stability():
+    fitted = small().fit(make_log("datetime"))
+    psi = fitted.skew_.feature_psi
+    assert list(psi) == fitted.describe_features()["name"].to_list()
+    assert all(np.isfinite(value) and value >= 0 for value in psi.values())
+    drift = fitted.drift(n_users=300).features
+    assert set(drift["feature"]) == set(psi)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -85,8 +86,8 @@ def rollback(*, model: str, to: str | None, quiet: bool) -> int:
     return 0
 
 
-def evaluate(*, config: str, quiet: bool) -> int:
-    """Hold out the newest interactions, fit on the rest, and print how good the lists are."""
+def evaluate(*, config: str, report: str | None, quiet: bool) -> int:
+    """Hold out the newest interactions, fit on the rest, and say how good the lists are."""
     from ranker import evaluation
     from ranker.evaluation.beyond import check_needs
     from ranker.text import format_table
@@ -98,6 +99,10 @@ def evaluate(*, config: str, quiet: bool) -> int:
         name, depth = evaluation.parse_metric(text)
         check_needs(name, frozenset({"train"}), per_user=False)
         deepest = max(deepest, depth or 0)
+    if report is not None:
+        from ranker.report import check_destination
+
+        check_destination(report)
     data = _load(settings)
     train, test = evaluation.split_by_time(data.interactions, **settings.split.keywords)
     say(f"train {train.height:,} interactions, test {test.height:,}", quiet=quiet)
@@ -118,7 +123,30 @@ def evaluate(*, config: str, quiet: bool) -> int:
     )
     print(format_table(judged))
     print()
-    print(format_table(recommender.funnel(test)))
+    funnel = recommender.funnel(test)
+    print(format_table(funnel))
+    if report is not None:
+        from ranker.report import write_report
+
+        started = time.perf_counter()
+        written = write_report(
+            report,
+            recommender,
+            train,
+            test,
+            items=data.items,
+            k=wanted.k[0],
+            exclude_seen=exclude_seen,
+            name=data.name if settings.data.dataset else settings.path.stem,
+            description=data.description,
+            funnel=funnel,
+            random_state=settings.model.random_state,
+        )
+        say(
+            f"\nreport: {written}, {written.stat().st_size / 1e6:.2f} MB, "
+            f"{time.perf_counter() - started:.0f} s",
+            quiet=quiet,
+        )
     return 0
 
 

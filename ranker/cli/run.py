@@ -80,7 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         ("fit", commands.fit, "fit on all interactions and save the model"),
         ("evaluate", commands.evaluate, "hold out the newest interactions, fit on the rest, judge"),
     ):
-        _add(subparsers, name, command, text).add_argument("config", metavar="CONFIG")
+        added = _add(subparsers, name, command, text)
+        added.add_argument("config", metavar="CONFIG")
+        if name == "evaluate":
+            added.add_argument(
+                "--report", metavar="FILE", help="also write a page about it: one HTML file"
+            )
 
     export = _add(subparsers, "export", exports.export, "write the lists of many users, or check")
     export.add_argument("config", metavar="CONFIG", nargs="?", help="whose [export] is written")

@@ -56,10 +56,16 @@ def unit_vectors(context: ListContext, step: object, name: str) -> Float32Array:
     return np.ascontiguousarray(unit, np.float32)
 
 
-def _offers(context: ListContext) -> str:
+def embeddings(context: ListContext) -> list[str]:
+    """Names of the sources with vectors of items, then of the columns that hold some."""
     named = [name for name, one in context.sources.items() if one.item_vectors is not None]
     if context.items is not None:
         named += [name for name, dtype in context.items.schema.items() if is_vector(dtype)]
+    return named
+
+
+def _offers(context: ListContext) -> str:
+    named = embeddings(context)
     if named:
         return f"there are vectors by {', '.join(map(repr, named))}"
     columns = "" if context.items is None else f" ({listing(context.items)})"

@@ -1,0 +1,103 @@
+"""A report as a file, which is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from features.errors import ConfigError
+from ranker.evaluation.frames import FrameLike
+from ranker.recommender import TwoStageRecommender
+from ranker.report.collect import collect_report
+from ranker.report.page import render_report
+from ranker.report.svg import check_extra
+
+
+def write_report(
+    path: str | Path,
+    recommender: TwoStageRecommender,
+    train: FrameLike,
+    test: FrameLike,
+    **options: Any,
+) -> Path:
+    """Judge a recommender and write a page about it: one HTML file that needs no network.
+
+    It holds ids and lists of users, and titles of items: guard it like the log.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, which is replaced if it is there; written aside and renamed.
+    recommender, train, test, options
+        See :func:`ranker.report.collect_report`.
+
+    Returns
+    -------
+    Path
+        Where it is.
+
+    Raises
+    ------
+    MissingExtraError
+        Altair or vl-convert is not installed.
+    ConfigError
+        Nothing can be written there; else as :func:`ranker.report.collect_report`.
+    """
+    path = check_destination(path)
+    page = render_report(collect_report(recommender, train, test, **options))
+    try:
+        _write(path, page.encode())
+    except OSError as error:
+        raise _cannot(path, error) from error
+    return path
+
+
+def check_destination(path: str | Path) -> Path:
+    """Make sure, before anything takes long, that a report can be drawn and written.
+
+    Raises
+    ------
+    MissingExtraError, ConfigError
+        As :func:`write_report`.
+    """
+    check_extra()
+    path = Path(path)
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder; give the report a file, as in {path / 'report.html'}"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = _aside(path)
+        aside.touch()
+        aside.unlink()
+    except OSError as error:
+        raise _cannot(path, error) from error
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = _aside(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{os.getpid()}")
+
+
+def _cannot(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be written: {error.strerror or error}; choose a place that you may write "
+        f"to, with room"
+    )
