@@ -10,6 +10,7 @@ skipped, which is no failure, and its file stays as it is.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -73,6 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     if not notebooks:
         print(f"no notebook in {', '.join(map(str, args.paths))}", file=sys.stderr)
         return 1
+    if folder := os.environ.get("RANKER_DATA"):
+        # Kernels run in the notebooks' folder, from which a relative path would lead elsewhere.
+        os.environ["RANKER_DATA"] = str(Path(folder).resolve())
     failed = 0
     for path in notebooks:
         start = time.perf_counter()

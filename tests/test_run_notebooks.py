@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nbformat
 import pytest
 
@@ -38,3 +40,16 @@ def test_outputs_are_written_unless_it_was_skipped(tmp_path):
     assert ran.outputs[0].text == "here\n"
     assert "execution" not in ran.metadata
     assert (tmp_path / "skipped.ipynb").read_bytes() == skipped
+
+
+@pytest.mark.slow
+def test_notebooks_on_data_that_may_not_be_shipped_are_skipped_without_them(
+    tmp_path, capsys, monkeypatch
+):
+    folder = Path(__file__).parents[1] / "notebooks"
+    paths = [next(folder.glob(f"{number}_*.ipynb")) for number in ("06", "07", "08", "09")]
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("RANKER_DATA", tmp_path.name)
+    assert main(list(map(str, paths))) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [": skipped, " in line and str(tmp_path) in line for line in lines] == [True] * 4
