@@ -25,6 +25,7 @@ from ranker.cli.doctor import examine
 from ranker.config import example_config, load_config
 from ranker.datasets import load_table, scan_table
 from ranker.persistence import bytes_to_arrays, checksum, read_model
+from ranker.rerank.fitted import FittedLambdaRank
 from tests.recommenders import everything
 
 OFTEN = pytest.mark.parametrize(
@@ -36,6 +37,7 @@ VALUES: list[Any] = [
     {"type": "Popularity", "parameters": {}},
     {"type": "os.system", "parameters": {"command": "touch fuse"}},
 ]
+NAMES_OF_FEATURES = ("a", "b")  # of another model, which is noticed once the text is read
 NAMES = ["../x", "/etc/passwd", "..", ".", "", "a/b", "a\\b", "C:x", "\x00", ".hidden", "x" * 300]
 
 
@@ -184,7 +186,7 @@ def test_a_manifest_with_other_values_is_refused_or_serves(whole, tmp_path: Path
 
 @OFTEN
 def test_forged_tables_and_arrays_are_refused_or_serve(whole, tmp_path: Path, n_examples: int):
-    forgeable = sorted(name for name in whole if name.endswith((".npz", ".parquet")))
+    forgeable = sorted(name for name in whole if name.endswith((".npz", ".parquet", ".txt")))
 
     @given(st.data())
     @examples(n_examples)
@@ -192,7 +194,7 @@ def test_forged_tables_and_arrays_are_refused_or_serve(whole, tmp_path: Path, n_
         name = data.draw(st.sampled_from(forgeable))
         content = whole[name]
         how = data.draw(st.sampled_from(["damage", "value", "dtype", "shape", "drop"]))
-        if how == "damage":
+        if how == "damage" or name.endswith(".txt"):
             content = damaged(data.draw, content)
         elif name.endswith(".npz"):
             content = _other_arrays(data, content, how)
@@ -202,6 +204,19 @@ def test_forged_tables_and_arrays_are_refused_or_serve(whole, tmp_path: Path, n_
         outcome(tmp_path / "model")
 
     check()
+
+
+def test_trees_whose_lengths_do_not_agree_do_not_end_the_process(whole, tmp_path: Path):
+    lines = whole["reranker.txt"].decode().splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        name, sign, _ = line.partition("=")
+        others = ["", line + line, line.replace(":", "z", 1)]
+        if sign:
+            others += [f"{name}=\n", f"{name}=-1\n", f"{name}=99999999\n", f"{line[:-1]} 7\n"]
+        for other in others:
+            text = "".join([*lines[:at], other, *lines[at + 1 :]])
+            with suppress(RankerError):
+                FittedLambdaRank(text, NAMES_OF_FEATURES)
 
 
 def _other_arrays(data: st.DataObject, content: bytes, how: str) -> bytes:
