@@ -44,11 +44,12 @@ def write_model(folder: Path, files: Mapping[str, bytes], settings: Mapping[str,
         What JSON can hold.
     """
     folder.mkdir()
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "settings": dict(settings),
         "files": {name: _digest(content) for name, content in files.items()},
     }
+    manifest["sha256"] = checksum(manifest)
     for name, content in ({**files, MANIFEST: json.dumps(manifest, indent=2).encode()}).items():
         with (folder / name).open("xb") as file:
             file.write(content)
@@ -76,14 +77,22 @@ def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         manifest = json.loads(_read_file(manifest_path))
         version, listed = manifest["format"], dict(manifest["files"])
         settings = dict(manifest["settings"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, ModelFormatError):
-            raise
+        # Models that were saved before the manifest had a checksum of its own are without.
+        is_unchanged = manifest.pop("sha256", None) in (None, checksum(manifest))
+        is_unchanged &= set(manifest) == {"format", "settings", "files"}
+    except ModelFormatError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFormatError(f"{manifest_path} cannot be read: {error!r}") from None
     if version != FORMAT_VERSION:
         raise ModelFormatError(
             f"{path} has format {version!r}, this version reads {FORMAT_VERSION}; fit the model "
             f"again or install the version that saved it"
+        )
+    if not is_unchanged:
+        raise ModelFormatError(
+            f"{manifest_path} was changed after it was saved: its checksum differs; copy the "
+            f"directory again or fit the model again"
         )
     files = {}
     for name, digest in listed.items():
@@ -99,6 +108,11 @@ def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
                 f"copy the directory again or fit the model again"
             )
     return files, settings
+
+
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says, whatever its layout."""
+    return _digest(json.dumps(manifest, sort_keys=True).encode())
 
 
 def _read_file(file: Path) -> bytes:

@@ -15,7 +15,7 @@ import polars as pl
 
 from features.candidates import Candidates
 from features.drift import DriftReport
-from features.errors import ConfigError, NotFittedError
+from features.errors import ConfigError, ModelFormatError, NotFittedError, RankerError
 from features.history import History
 from features.schema import check_interactions, check_is_frame, check_same_schema
 from features.stage import FeatureStage
@@ -860,6 +860,7 @@ class TwoStageRecommender(Learned):
         state, snapshot = model_files.from_files(files, settings, own)
         recommender = cls(**Settings.from_json(settings.get("recommender"), own).keywords())
         recommender._serve(state, snapshot)
+        recommender._try_out()
         return recommender
 
     @property
@@ -894,6 +895,16 @@ class TwoStageRecommender(Learned):
         self._server = Server(
             snapshot, state.model, state.depths, state.system, state.cold_system, blend
         )
+
+    def _try_out(self) -> None:
+        # Classes check their parameters in a fit, and trust them afterwards: a list of somebody
+        # tells now, and not when users come, whether those from a file can be served with.
+        try:
+            self.recommend(self.user_ids.head(1), k=1)
+        except RankerError:
+            raise
+        except (Exception, pl.exceptions.PanicException) as error:
+            raise ModelFormatError(f"the model cannot make a list: {error!r}") from error
 
     def _excludes_seen(self, exclude_seen: bool | None) -> bool:
         check_flag(exclude_seen=exclude_seen)

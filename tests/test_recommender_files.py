@@ -25,7 +25,7 @@ from ranker import (
     TwoStageRecommender,
     current_version,
 )
-from ranker.persistence import bytes_to_arrays, bytes_to_frame
+from ranker.persistence import bytes_to_arrays, bytes_to_frame, checksum
 from tests.logs import CLOCKS, make_log
 from tests.recommenders import everything, item_table
 
@@ -60,6 +60,13 @@ def forge(model: Path, name: str, content: bytes) -> None:
     (model / name).write_bytes(content)
     manifest = json.loads((model / "manifest.json").read_text())
     manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    sign(model, manifest)
+
+
+def sign(model: Path, manifest: dict) -> None:
+    """Write a manifest with its checksum, as whoever edits one on purpose can make it."""
+    del manifest["sha256"]
+    manifest |= {"sha256": checksum(manifest)}
     (model / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -180,7 +187,7 @@ def test_a_file_may_not_be_a_link_nor_lie_elsewhere(model, tmp_path):
         TwoStageRecommender.load(model)
     manifest = json.loads((model / "manifest.json").read_text())
     manifest["files"]["../reranker.txt"] = manifest["files"].pop("reranker.txt")
-    (model / "manifest.json").write_text(json.dumps(manifest))
+    sign(model, manifest)
     with pytest.raises(ModelFormatError, match=r"'\.\./reranker\.txt' is missing.*points outside"):
         TwoStageRecommender.load(model)
 
@@ -219,7 +226,7 @@ def test_settings_that_are_missing_or_make_no_sense(model, key):
         {name: value for name, value in manifest["settings"].items() if name != key},
         manifest["settings"] | {key: 3},
     ):
-        (model / "manifest.json").write_text(json.dumps(manifest | {"settings": settings}))
+        sign(model, manifest | {"settings": settings})
         with pytest.raises(ModelFormatError):
             TwoStageRecommender.load(model)
 
@@ -267,6 +274,9 @@ def test_classes_of_others_are_not_looked_up_by_name(model):
     text = json.dumps(manifest).replace('"Popularity"', '"os.system"')
     assert text != json.dumps(manifest)
     (model / "manifest.json").write_text(text)
+    with pytest.raises(ModelFormatError, match=r"manifest\.json was changed after it was saved"):
+        TwoStageRecommender.load(model)
+    sign(model, json.loads(text))
     with pytest.raises(ModelFormatError, match=r"os\.system"):
         TwoStageRecommender.load(model)
 

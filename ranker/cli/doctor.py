@@ -84,6 +84,8 @@ def examine(config: Config) -> list[Finding]:
     """
     try:
         tables, notes = scan_data(config.data)
+        # A fit reads all columns; the looks below read one or two, and pass over what is beside.
+        tables.interactions.select(pl.all().null_count()).collect(engine="streaming")
         return [
             *(Finding("WARN", "data", "ids_of_two_kinds", note) for note in notes),
             *examine_tables(tables, config.split.keywords),

@@ -31,7 +31,7 @@ class Catalogue:
         if table is None:
             return cls(names["name"], None)
         rows = names.join(table, on="item_id", how="left", maintain_order="left")
-        if "title" not in table.columns:
+        if "title" not in table.columns or table.schema["title"].is_nested():
             return cls(names["name"], rows)
         return cls(
             rows.select(pl.coalesce(pl.col("title").cast(pl.String), "name")).to_series(), rows

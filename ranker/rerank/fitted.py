@@ -13,6 +13,7 @@ from features.arrays import Float32Array, Float64Array, Int64Array
 from features.errors import ModelFormatError
 from ranker.parallel import n_cores
 from ranker.rerank.forest import Forest
+from ranker.rerank.tree_layout import check_layout
 from ranker.rerank.tree_text import UnsupportedTreesError
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,7 @@ class FittedLambdaRank:
 
         self.text = text
         self.names = names
-        if "end of parameters" not in text:  # reading the rest would crash the process
-            raise ModelFormatError("the reranker's trees cannot be read: their end is missing")
+        check_layout(text)  # reading what is not laid out so would crash the process
         try:
             self._booster = lgb.Booster(model_str=text)
         except lgb.basic.LightGBMError as error:
