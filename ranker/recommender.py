@@ -175,7 +175,8 @@ class TwoStageRecommender(Learned):
         ----------
         name : "fast", "balanced" or "best"
             ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
-            ``"best"`` asks the sources for more, learns from more windows and more slowly.
+            ``"best"`` asks the sources for more, learns from more windows and more slowly, and
+            serves the mean of three forests, one for each objective.
         """
         presets: dict[str, dict[str, Any]] = {
             "fast": {
@@ -187,7 +188,9 @@ class TwoStageRecommender(Learned):
             "best": {
                 "n_windows": 5,
                 "n_candidates": 200,
-                "reranker": LambdaRank(learning_rate=0.03, n_trees=2000, patience=80),
+                "reranker": LambdaRank(
+                    learning_rate=0.03, n_trees=2000, patience=80, n_models=3, vary="objectives"
+                ),
             },
         }
         if name not in presets:

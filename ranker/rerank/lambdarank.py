@@ -219,7 +219,7 @@ class LambdaRank:
         if has_positions and self.objective != "lambdarank":
             raise ConfigError(
                 f"objective={self.objective!r} knows no positions; leave the impressions out, or "
-                f"use LambdaRank(objective='lambdarank')"
+                f"use LambdaRank(objective='lambdarank') whose forests vary by seeds or windows"
             )
         if has_positions:
             # LightGBM adds up each thread's part of what a position does, in floating point.
