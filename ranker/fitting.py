@@ -245,6 +245,7 @@ class Fitting:
         settings, state = self.settings, self.state
         shown = None
         if impressions is not None:
+            (settings.reranker or LambdaRank()).check_positions()  # before hours of labelling
             shown = check_impressions(collect(impressions, table="impressions"), state.log)
         return label_windows(
             self.folds,

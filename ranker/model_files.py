@@ -203,7 +203,7 @@ def _from_files(
         stage=from_json(settings["features"], custom),
         specs={name: from_json(spec, custom) for name, spec in settings["generators"]},
         depths={name: int(settings["depths"][name]) for name, _ in settings["generators"]},
-        every_item=settings.get("every_item", False),
+        every_item=settings["every_item"],
         repeats=settings["repeats"],
         system=settings["system"],
         cold_system=settings["cold_system"],
@@ -213,10 +213,10 @@ def _from_files(
             else None
         ),
         gate=None if gate is None else _gate(gate),
-        skew=None if settings.get("skew") is None else SkewReport(**settings["skew"]),
+        skew=None if settings["skew"] is None else SkewReport(**settings["skew"]),
         choices=tuple(settings["choices"]),
         random_state=settings["random_state"],
-        n_trained=settings.get("n_trained", log.height),
+        n_trained=settings["n_trained"],
     )
     history, items, users = encode(
         state.log, as_of=state.as_of, facts=state.facts, items=state.items, users=state.users
@@ -250,9 +250,9 @@ def _from_files(
 def _gate(values: dict[str, Any]) -> GateReport:
     segments = {
         name: Segment(**segment | {"against": _intervals(segment["against"])})
-        for name, segment in values.get("segments", {}).items()
+        for name, segment in values["segments"].items()
     }
-    blend = values.get("blend")
+    blend = values["blend"]
     return GateReport(
         **values
         | {

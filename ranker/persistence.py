@@ -33,7 +33,7 @@ _UNREADABLE = (
 def write_model(folder: Path, files: Mapping[str, bytes], settings: Mapping[str, Any]) -> None:
     """Write a model directory: its files, and a manifest with their checksums, written last.
 
-    Everything is on the disk when this returns.
+    The files' content is on the disk when this returns; the folder is for the caller to flush.
 
     Parameters
     ----------

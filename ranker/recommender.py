@@ -176,7 +176,8 @@ class TwoStageRecommender(Learned):
         name : "fast", "balanced" or "best"
             ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
             ``"best"`` asks the sources for more, learns from more windows and more slowly, and
-            serves the mean of three forests, one for each objective.
+            serves the mean of three forests, one for each objective (impressions need another
+            ``reranker``: ``LambdaRank()``).
         """
         presets: dict[str, dict[str, Any]] = {
             "fast": {

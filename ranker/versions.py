@@ -83,6 +83,7 @@ def save_version(
             with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
                 write_model(Path(scratch) / "model", files, settings)
                 (Path(scratch) / "model").rename(folder / _VERSIONS / name)
+            _flush(folder / _VERSIONS / name)
             _flush(folder / _VERSIONS)
             _point_at(folder, name)
             _delete(folder, kept={name, *former[::-1][: keep - 1]})
@@ -175,25 +176,31 @@ def rollback(path: str | Path, to: str | None = None) -> str:
         If the folder keeps no versions, or the version is damaged: the current one stays.
     """
     folder = Path(path)
+    list_versions(folder)  # for its error, before the folder is opened
+    # No save may delete the version between its choice and the pointer.
+    with _explained(folder), _locked(folder):
+        chosen = _choose(folder, to)
+        read_model(folder / _VERSIONS / chosen)
+        _point_at(folder, chosen)
+    return chosen
+
+
+def _choose(folder: Path, to: str | None) -> str:
     names = list_versions(folder)
     if to is None:
         current = current_version(folder)
         former = names[: names.index(current)]
         if not former:
             raise ConfigError(
-                f"{path} has no version before {current}; it keeps {names}: save with a larger "
+                f"{folder} has no version before {current}; it keeps {names}: save with a larger "
                 f"keep= to have more of them"
             )
-        chosen = former[-1]
-    else:
-        found = [name for name in names if to in (name, str(_number(name)[0]))]
-        if not found:
-            raise ConfigError(f"{path} has no version {to!r}; it keeps {names}")
-        chosen = found[0]
-    read_model(folder / _VERSIONS / chosen)
-    with _explained(folder), _locked(folder):
-        _point_at(folder, chosen)
-    return chosen
+        return former[-1]
+    number = int(to) if to.isdigit() else None
+    for name in names:
+        if to == name or _number(name)[0] == number:
+            return name
+    raise ConfigError(f"{folder} has no version {to!r}; it keeps {names}")
 
 
 def _names(folder: Path) -> list[str]:

@@ -126,8 +126,7 @@ def test_figures_of_others_are_of_known_protocols_and_metrics_best_first():
         metrics = PROTOCOLS[name].metrics
         assert all(row.figures.keys() <= set(metrics) and row.source for row in rows), name
         first = [row.figures.get(metrics[0], row.figures[next(iter(row.figures))]) for row in rows]
-        if name != "ml-1m-ncf":  # iALS leads by hits
-            assert first == sorted(first, reverse=not PROTOCOLS[name].rates), name
+        assert first == sorted(first, reverse=not PROTOCOLS[name].rates), name
 
 
 @pytest.fixture
@@ -212,6 +211,13 @@ def test_mistakes_are_told_before_anything_runs(arguments, message, capsys):
     captured = capsys.readouterr()
     assert message in captured.err
     assert not captured.out
+
+
+def test_a_mistake_leaves_earlier_figures_alone(tmp_path):
+    file = tmp_path / "figures.json"
+    file.write_text("dear")
+    assert main(["benchmark", "ml-2m", "--output", str(file)]) == 2
+    assert file.read_text() == "dear"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_rollback_and_what_a_save_makes_of_it(tmp_path: Path):
     assert number_at(tmp_path) == 2
     rollback(tmp_path, "4")  # taken back
     assert number_at(tmp_path) == 4
+    assert rollback(tmp_path, "000003") == f"000003-{DIGITS}"  # as names begin
     rollback(tmp_path, f"000002-{DIGITS}")
     save(tmp_path, 5, keep=2)  # 3 and 4 were left behind: no later rollback may lead to them
     assert numbers_of(tmp_path) == [2, 5]
@@ -77,6 +78,26 @@ def test_rollback_and_what_a_save_makes_of_it(tmp_path: Path):
         rollback(tmp_path, "17")
     with pytest.raises(ModelFormatError, match="keeps no versions"):
         rollback(tmp_path / "versions")
+
+
+def test_a_save_waits_for_a_rollback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for number in (1, 2, 3):
+        save(tmp_path, number, keep=3)
+    saving: list[threading.Thread] = []
+
+    def read_slowly(path: Path) -> tuple[dict[str, bytes], dict[str, object]]:
+        # Without the lock this save would delete the version that was chosen.
+        saving.append(threading.Thread(target=save, args=(tmp_path, 4, 1)))
+        saving[0].start()
+        saving[0].join(0.3)
+        return read_model(path)
+
+    monkeypatch.setattr("ranker.versions.read_model", read_slowly)
+    chosen = rollback(tmp_path)
+    monkeypatch.undo()
+    saving[0].join()
+    assert chosen == f"000002-{DIGITS}"
+    assert number_at(tmp_path) == 4, "the save came after"
 
 
 def test_a_damaged_version_is_not_rolled_back_to(tmp_path: Path):

