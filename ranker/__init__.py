@@ -7,7 +7,6 @@ LambdaRank model ranks them.
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 
 # OpenMP's idle threads spin and starve whoever shares the machine. It reads this when the first
 # library that uses it loads (implicit, scikit-learn or LightGBM), hence before all other imports.
@@ -43,6 +42,7 @@ from ranker.candidates import (
     Transitions,
     UserKNN,
 )
+from ranker.distribution import package_version
 from ranker.evaluation import compare, evaluate, evaluate_per_user, split_by_time
 from ranker.export import export_recommendations, read_export, verify_export
 from ranker.holdout import LabelWindows, LastInteractions, RandomHoldout
@@ -51,10 +51,7 @@ from ranker.recommender import TwoStageRecommender
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.versions import current_version, list_versions, rollback
 
-try:
-    __version__ = version("twostage-ranker")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "unknown"
+__version__ = package_version()
 
 __all__ = [
     "ALS",

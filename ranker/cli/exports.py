@@ -32,6 +32,8 @@ def export(
     if (config is None) == (verify is None):
         raise ConfigError("give a CONFIG to export by, or --verify DIR to check an export")
     if verify is not None:
+        if format is not None or max_memory is not None:
+            raise ConfigError("--format and --max-memory are of an export, not of --verify")
         return _verify(verify, json=json, quiet=quiet)
     keep_heap_small()
     from ranker.export import export_recommendations

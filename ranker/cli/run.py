@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from features.errors import RankerError
 from ranker.cli import benchmarks, commands, exports
+from ranker.distribution import package_version
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault, or a protocol of "
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Two-stage recommendations: candidates, features, LambdaRank.",
         epilog=_EXIT_CODES,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {package_version()}")
     _add_quiet(parser, default=False)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -136,7 +136,15 @@ def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         "--data", metavar="DIR", help="holds a folder for each data set (default: $RANKER_DATA)"
     )
     benchmark.add_argument("--preset", default="balanced", help="of the engine (%(default)s)")
-    benchmark.add_argument("--seed", metavar="N", type=int, default=0, help="(%(default)s)")
+    benchmark.add_argument(
+        "--random-state",
+        "--seed",
+        dest="seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="(%(default)s)",
+    )
     benchmark.add_argument("--output", metavar="FILE", help="write all figures there as JSON")
     benchmark.add_argument("--list", action="store_true", help="print the protocols, run nothing")
 
@@ -166,13 +174,6 @@ def _add_quiet(parser: argparse.ArgumentParser, *, default: object) -> None:
     parser.add_argument(
         "--quiet", action="store_true", default=default, help="results only, no progress"
     )
-
-
-def _version() -> str:
-    try:
-        return version("twostage-ranker")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
 
 
 @contextmanager

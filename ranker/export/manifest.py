@@ -19,7 +19,6 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +127,6 @@ class Manifest:
 def as_of_text(as_of: date | int | None) -> str | int | None:
     """``as_of`` as JSON can hold it."""
     return as_of.isoformat() if isinstance(as_of, date) else as_of
-
-
-def package_version() -> str:
-    """Version of the installed distribution, or "unknown" in a bare checkout."""
-    try:
-        return version("twostage-ranker")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def users_digest(users: pl.Series) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import ConfigError, ExportError
+from ranker.distribution import package_version
 from ranker.export.files import (
     locked,
     prepare_folder,
@@ -27,7 +28,6 @@ from ranker.export.manifest import (
     ExportPlan,
     Manifest,
     as_of_text,
-    package_version,
     read_manifest,
     read_plan,
     read_record,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import polars as pl
 from features.schema import canonical_ids
 from ranker.arguments import check_count, check_flag
 from ranker.candidates import TextSimilarity
+from ranker.distribution import package_version
 from ranker.evaluation import compare, evaluate, evaluate_per_user
 from ranker.evaluation.frames import IDS, FrameLike, check_pairs, collect
 from ranker.evaluation.segments import HISTORY, POPULARITY
@@ -145,7 +145,7 @@ def collect_report(
             k=k,
             exclude_seen=excludes,
             exclude_seen_differs=excludes == recommender.repeats_,
-            version=_version(),
+            version=package_version(),
             random_state=random_state,
         ),
         systems=systems,
@@ -284,10 +284,3 @@ def _span(log: pl.DataFrame) -> tuple[str, str] | None:
     first, last = log.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
     first, last = (str(time.date() if hasattr(time, "date") else time) for time in (first, last))
     return first, last
-
-
-def _version() -> str:
-    try:
-        return version("twostage-ranker")
-    except PackageNotFoundError:
-        return "of a checkout"
