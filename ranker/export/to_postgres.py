@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,9 +171,10 @@ def _load(cursor: Any, view: _Name, table: _Name, folder: Path, manifest: Manife
 
 def _swap(cursor: Any, view: _Name, table: _Name, version: str, columns: list[str]) -> None:
     """Show the new table and drop the others, in one transaction."""
-    connection = cursor.connection
+    # Of the driver itself: commit and rollback of a DB-API connection in autocommit do nothing.
+    connection, error_type = cursor.connection.adbc_connection, cursor.connection.Error
+    connection.set_autocommit(False)  # and never on again: that would commit what was begun
     for attempt in range(_ATTEMPTS):
-        connection.adbc_connection.set_autocommit(False)
         try:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             select = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - quoted by _Name
@@ -188,14 +189,14 @@ def _swap(cursor: Any, view: _Name, table: _Name, version: str, columns: list[st
                 cursor.execute(f"DROP TABLE {_Name(view.schema, old)}")
             connection.commit()
             return
-        except connection.Error as error:
-            connection.rollback()
-            if error.sqlstate != _LOCK_NOT_AVAILABLE or attempt == _ATTEMPTS - 1:
+        except BaseException as error:  # an interrupt must leave no half of a swap either
+            with suppress(error_type):  # the connection may be what is broken
+                connection.rollback()
+            is_locked = isinstance(error, error_type) and error.sqlstate == _LOCK_NOT_AVAILABLE
+            if not is_locked or attempt == _ATTEMPTS - 1:
                 raise
-            _logger.info("%s is being read in a long transaction; trying again", view)
-            time.sleep(_PAUSE_SECONDS)
-        finally:
-            connection.adbc_connection.set_autocommit(True)
+        _logger.info("%s is being read in a long transaction; trying again", view)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _one(cursor: Any, query: str, *values: str) -> Any:

@@ -22,6 +22,7 @@ from tests.export.lists_of import N_USERS, K, export_of
 from tests.export.servers import PASSWORD, QUOTED, postgres
 
 dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi", reason="needs the extra postgres")
+manager = pytest.importorskip("adbc_driver_manager.dbapi", reason="needs the extra postgres")
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,31 @@ def test_a_long_reader_is_waited_for_and_not_in_the_way_of_others(
         with pytest.raises(ExportError, match="lock timeout"):
             publish_to_postgres(tmp_path / "a", url)
     assert served(url)[1] == "b"
+
+
+@pytest.mark.parametrize("statement", ["SELECT relname", "DROP TABLE \"public\""])
+def test_a_swap_that_is_interrupted_did_not_happen(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    first = publish_to_postgres(export_of("a", tmp_path), url)
+    execute, ran = manager.Cursor.execute, []
+
+    def execute_until(cursor: Any, query: str, *arguments: Any) -> None:
+        ran.append(query)
+        if query.startswith(statement):
+            raise KeyboardInterrupt  # while the view is new and the old table still there
+        execute(cursor, query, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manager.Cursor, "execute", execute_until)
+        with pytest.raises(KeyboardInterrupt):
+            publish_to_postgres(export_of("b", tmp_path), url)
+    assert any(query.startswith("CREATE OR REPLACE VIEW") for query in ran)
+    assert served(url) == (N_USERS * K, "a", "a")
+    assert f"recommendations_{first.version}" in tables(url)
+    publish_to_postgres(tmp_path / "b", url)
+    assert served(url) == (N_USERS * K, "b", "b")
+    assert len(tables(url)) == 1
 
 
 def test_grants_and_views_on_the_view_survive(url: str, tmp_path: Path) -> None:
