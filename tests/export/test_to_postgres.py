@@ -171,7 +171,7 @@ def test_a_long_reader_is_waited_for_and_not_in_the_way_of_others(
     assert served(url)[1] == "b"
 
 
-@pytest.mark.parametrize("statement", ["SELECT relname", "DROP TABLE \"public\""])
+@pytest.mark.parametrize("statement", ["SELECT relname", 'DROP TABLE "public"'])
 def test_a_swap_that_is_interrupted_did_not_happen(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
