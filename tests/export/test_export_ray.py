@@ -109,6 +109,11 @@ class TestOnACluster:
         with pytest.raises(ExportError, match="no lists today"):
             export(tmp_path, model, engine="ray", n_workers=2)
 
+    def test_a_limit_below_what_a_worker_holds(self, tmp_path: Path) -> None:
+        tight = {"engine": "ray", "n_workers": 2, "max_memory": "1MB"}
+        with pytest.raises(ExportError, match="max_memory is 1 MB, but the process holds"):
+            export(tmp_path, Savable(user_ids=USERS), **tight)
+
     def test_a_real_model(self, tmp_path: Path) -> None:
         from ranker import Popularity, TwoStageRecommender
 

@@ -322,7 +322,7 @@ def test_a_view_gains_columns_and_does_not_lose_them(
     before = tables(url)
     with monkeypatch.context() as patch:
         patch.setattr(to_postgres, "_load", None)  # not called
-        with pytest.raises(ExportError, match="propensity real, and these lists .*DROP VIEW") as e:
+        with pytest.raises(ExportError, match=r"propensity real, and these lists .*DROP VIEW") as e:
             publish_to_postgres(tmp_path / "a", url)
     assert tables(url) == before
     remedy = str(e.value).partition(", or ")[2].partition(" first")[0]
