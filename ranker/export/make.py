@@ -94,7 +94,9 @@ class Job:
     done: Callable[[int], object]
 
 
-def make_shards(job: Job, users_of: Mapping[int, pl.Series]) -> dict[int, Shard]:
+def make_shards(
+    job: Job, users_of: Mapping[int, pl.Series], sizes: ChunkSizes | None = None
+) -> dict[int, Shard]:
     """Make some shards, one after another.
 
     Parameters
@@ -102,8 +104,10 @@ def make_shards(job: Job, users_of: Mapping[int, pl.Series]) -> dict[int, Shard]
     job : Job
     users_of : mapping of int to Series
         Number of a shard to all of its users, sorted.
+    sizes : ChunkSizes, optional
+        What this process has learned of its memory, where it made shards before.
     """
-    sizes = ChunkSizes(job.chunk_size, job.max_memory)
+    sizes = sizes or ChunkSizes(job.chunk_size, job.max_memory)
     return {index: _make_shard(job, index, users, sizes) for index, users in users_of.items()}
 
 

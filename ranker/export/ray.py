@@ -12,6 +12,7 @@ import polars as pl
 from features.errors import ConfigError, ExportError, MissingExtraError
 from ranker.export.files import temporary_folder
 from ranker.export.make import Job, make_shards
+from ranker.export.memory import ChunkSizes
 from ranker.export.shards import Shard
 
 # How often a worker may be lost, and a shard begun anew, until something must be wrong.
@@ -36,7 +37,7 @@ def make_shards_by_ray(
     users_of : mapping of int to Series
         Number of a shard to all of its users, sorted.
     n_workers : int, optional
-        Default: one for each machine.
+        Default: one for each machine that is alive.
 
     Raises
     ------
@@ -67,7 +68,9 @@ def make_shards_by_ray(
         folder = job.folder.absolute()  # workers stand elsewhere
         with temporary_folder(folder, "model") as saved:
             recommender.save(saved)
-            n_workers = min(n_workers or len(ray.nodes()), len(users_of))
+            # Those that have left the cluster are listed as well.
+            n_alive = sum(node["Alive"] for node in ray.nodes())
+            n_workers = min(n_workers or n_alive, len(users_of))
             spread = {"scheduling_strategy": "SPREAD", "max_restarts": _RETRIES}
             actor = ray.remote(max_task_retries=_RETRIES, **spread)(_Worker)
             request = replace(job.request, recommender=_ABSENT)
@@ -87,9 +90,10 @@ class _Worker:
         if recommender.fingerprint != job.plan.fingerprint:
             raise ExportError("the saved model is not the one that was given")
         self._job = replace(job, request=replace(job.request, recommender=recommender))
+        self._sizes = ChunkSizes(job.chunk_size, job.max_memory)  # learned once for all shards
 
     def make(self, index: int, users: pl.Series) -> Shard:
-        return make_shards(self._job, {index: users})[index]
+        return make_shards(self._job, {index: users}, self._sizes)[index]
 
 
 def _collect(

@@ -83,9 +83,10 @@ def publish_to_delta(
         if failures:
             raise failures[0] from None
         raise
+    target = without_password(url)
     return PublishResult(
-        target=without_password(url),
-        name=url.rstrip("/").rpartition("/")[2],
+        target=target,
+        name=target.rstrip("/").rpartition("/")[2],
         version=version,
         n_users=sum(shard.n_users - shard.n_empty for shard in manifest.shards),
         n_rows=sum(shard.n_rows for shard in manifest.shards),

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,8 +63,9 @@ def publish_to_postgres(
     ConfigError
         ``name`` is none, or the ids are beyond those that PostgreSQL can hold.
     ExportError
-        The export is not whole, ``name`` is a table, another call publishes to it at the moment,
-        or the server says no.
+        The export is not whole, ``name`` is a table or a view of something else, the view has
+        columns that these lists lack, another call publishes to it at the moment, or the server
+        says no.
     MissingExtraError
         Without the extra ``postgres``.
     """
@@ -74,10 +75,12 @@ def publish_to_postgres(
     version = manifest.sha256[:12]
     with _cursor(url) as cursor:
         view = _find_view(cursor, name)
-        if _served(cursor, view) != version:
-            table = _Name(view.schema, f"{view.name}_{version}")
+        table = _Name(view.schema, f"{view.name}_{version}")
+        if _shown(cursor, view) != table:
+            columns = _columns(manifest.plan)
+            _check_columns(cursor, view, {column: kind for column, (kind, _) in columns.items()})
             _load(cursor, view, table, folder, manifest)
-            _swap(cursor, view, table, version, list(_columns(manifest.plan)))
+            _swap(cursor, view, table, list(columns))
     return PublishResult(
         target=without_password(url),
         name=name,
@@ -127,19 +130,54 @@ def _find_view(cursor: Any, name: str) -> _Name:
     # Held until the connection ends.
     if not _one(cursor, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", str(view)):
         raise ExportError(f"another call is publishing to {view}: wait for it.")
+    return view
+
+
+def _shown(cursor: Any, view: _Name) -> _Name | None:
+    """Table that the view shows, or None where there is no view.
+
+    The view itself tells nothing: its comment is for its users to write.
+    """
     kind = _one(cursor, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", str(view))
-    if kind not in {None, "v"}:
+    if kind is None:
+        return None
+    if kind != "v":
         raise ExportError(
             f"{view} is no view, and what it holds is not ours to replace: publish under another "
             "name, or rename it."
         )
-    return view
+    cursor.execute(
+        "SELECT DISTINCT nspname::text, relname::text, obj_description(t.oid, 'pg_class') "
+        "FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass "
+        "AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class "
+        "JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace n ON n.oid = t.relnamespace "
+        "WHERE r.ev_class = to_regclass($1)",
+        (str(view),),
+    )
+    found = cursor.fetchall()
+    if len(found) != 1 or found[0][2] != view.mark:
+        what = ", ".join(str(_Name(*row[:2])) for row in found) or "no table"
+        raise ExportError(
+            f"{view} is a view of {what}, not of lists that were published under this name, and "
+            "not ours to replace: publish under another name, or rename it."
+        )
+    return _Name(*found[0][:2])
 
 
-def _served(cursor: Any, view: _Name) -> str | None:
-    """Version that the view shows."""
-    comment = _one(cursor, "SELECT obj_description(to_regclass($1), 'pg_class')", str(view))
-    return str(comment).removeprefix("ranker: ") if comment else None
+def _check_columns(cursor: Any, view: _Name, columns: dict[str, str]) -> None:
+    """Raise where the database would not let the view change to ``columns``, name to type."""
+    cursor.execute(
+        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        (str(view),),
+    )
+    old, new = [(name, kind) for name, kind in cursor.fetchall()], list(columns.items())
+    if new[: len(old)] != old:
+        raise ExportError(
+            f"{view} has the columns {_listed(old)}, and these lists {_listed(new)}; a view can "
+            f"only gain columns at its end: publish under another name, or DROP VIEW {view} first "
+            "(its grants go with it)."
+        )
 
 
 def _columns(plan: ExportPlan) -> dict[str, tuple[str, pl.DataType]]:
@@ -169,16 +207,16 @@ def _load(cursor: Any, view: _Name, table: _Name, folder: Path, manifest: Manife
     cursor.execute(f"ANALYZE {table}")
 
 
-def _swap(cursor: Any, view: _Name, table: _Name, version: str, columns: list[str]) -> None:
+def _swap(cursor: Any, view: _Name, table: _Name, columns: list[str]) -> None:
     """Show the new table and drop the others, in one transaction."""
-    connection = cursor.connection
+    # Of the driver itself: commit and rollback of a DB-API connection in autocommit do nothing.
+    connection, error_type = cursor.connection.adbc_connection, cursor.connection.Error
+    connection.set_autocommit(False)  # and never on again: that would commit what was begun
     for attempt in range(_ATTEMPTS):
-        connection.adbc_connection.set_autocommit(False)
         try:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             select = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - quoted by _Name
             cursor.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
-            cursor.execute(f"COMMENT ON VIEW {view} IS 'ranker: {version}'")
             cursor.execute(
                 "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE "
                 "nspname = $1 AND relname <> $2 AND obj_description(pg_class.oid, 'pg_class') = $3",
@@ -188,20 +226,24 @@ def _swap(cursor: Any, view: _Name, table: _Name, version: str, columns: list[st
                 cursor.execute(f"DROP TABLE {_Name(view.schema, old)}")
             connection.commit()
             return
-        except connection.Error as error:
-            connection.rollback()
-            if error.sqlstate != _LOCK_NOT_AVAILABLE or attempt == _ATTEMPTS - 1:
+        except BaseException as error:  # an interrupt must leave no half of a swap either
+            with suppress(error_type):  # the connection may be what is broken
+                connection.rollback()
+            is_locked = isinstance(error, error_type) and error.sqlstate == _LOCK_NOT_AVAILABLE
+            if not is_locked or attempt == _ATTEMPTS - 1:
                 raise
-            _logger.info("%s is being read in a long transaction; trying again", view)
-            time.sleep(_PAUSE_SECONDS)
-        finally:
-            connection.adbc_connection.set_autocommit(True)
+        _logger.info("%s is being read in a long transaction; trying again", view)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _one(cursor: Any, query: str, *values: str) -> Any:
     cursor.execute(query, values or None)
     row = cursor.fetchone()
     return row[0] if row else None
+
+
+def _listed(columns: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns)
 
 
 def _literal(text: str) -> str:

@@ -80,7 +80,7 @@ def publish_to_redis(
                 lock.reacquire()  # for another minute; fails where it was lost meanwhile
             n_rows += lists.height
         client.set(f"{name}:current", version)
-        _expire_others(client, name, version, keep_old_seconds)
+        _expire_others(client, lock, name, version, keep_old_seconds)
     return PublishResult(
         target=without_password(url),
         name=name,
@@ -130,15 +130,18 @@ def _values(lists: pl.DataFrame, prefix: str) -> Iterator[dict[str, str]]:
         yield dict(part.iter_rows())
 
 
-def _expire_others(client: Any, name: str, current: str, seconds: int) -> None:
+def _expire_others(client: Any, lock: Any, name: str, current: str, seconds: int) -> None:
     for member in client.smembers(f"{name}:versions"):
         version = member.decode()
         if version == current:
             continue
-        with client.pipeline(transaction=False) as pipeline:
-            for key in client.scan_iter(match=f"{name}:{version}:*", count=_BATCH):
-                pipeline.expire(key, seconds)
-                if len(pipeline) >= _BATCH:
-                    pipeline.execute()
-            pipeline.execute()
+        # A scan goes through all keys of the server, which may take longer than the lock lasts.
+        cursor = None
+        while cursor != 0:
+            cursor, keys = client.scan(cursor or 0, match=f"{name}:{version}:*", count=_BATCH)
+            lock.reacquire()
+            with client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.expire(key, seconds)
+                pipeline.execute()
         client.srem(f"{name}:versions", version)

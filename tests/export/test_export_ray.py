@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import polars as pl
@@ -16,6 +17,7 @@ import pytest
 
 from features.errors import ConfigError, ExportError, MissingExtraError
 from ranker.export import export_recommendations, verify_export
+from ranker.export.memory import resident_bytes
 from tests.export.fake_recommender import FakeRecommender
 
 
@@ -107,6 +109,11 @@ class TestOnACluster:
         with pytest.raises(ExportError, match="no lists today"):
             export(tmp_path, model, engine="ray", n_workers=2)
 
+    def test_a_limit_below_what_a_worker_holds(self, tmp_path: Path) -> None:
+        tight = {"engine": "ray", "n_workers": 2, "max_memory": "1MB"}
+        with pytest.raises(ExportError, match="max_memory is 1 MB, but the process holds"):
+            export(tmp_path, Savable(user_ids=USERS), **tight)
+
     def test_a_real_model(self, tmp_path: Path) -> None:
         from ranker import Popularity, TwoStageRecommender
 
@@ -116,6 +123,63 @@ class TestOnACluster:
         model = TwoStageRecommender(generators=[("popular", Popularity())], random_state=0).fit(log)
         whole = export(tmp_path / "local", model)
         assert export(tmp_path / "ray", model, engine="ray") == whole
+
+
+class InProcess:
+    """What the export asks of Ray, without a cluster: actors are objects, and calls happen."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    def __init__(self) -> None:
+        self.actors: list[Any] = []
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True}, {"Alive": False}, {"Alive": True}]
+
+    def remote(self, **_: Any) -> Any:
+        return lambda kind: SimpleNamespace(remote=lambda *given: self._actor(kind(*given)))
+
+    def _actor(self, made: Any) -> Any:
+        self.actors.append(made)
+        # A shard is its own promise, in a box: promises are kept apart by identity.
+        return SimpleNamespace(make=SimpleNamespace(remote=lambda *given: Box(made.make(*given))))
+
+    def wait(self, running: list[Any], *, num_returns: int) -> tuple[list[Any], list[Any]]:
+        return running[:num_returns], running[num_returns:]
+
+    def get(self, box: Any) -> Any:
+        return box.content
+
+
+class Box:
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+
+def test_a_worker_for_each_machine_that_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ray := InProcess())
+    whole = export(tmp_path / "local", Savable(user_ids=USERS))
+    assert export(tmp_path / "ray", Savable(user_ids=USERS), engine="ray") == whole
+    assert len(ray.actors) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured on Linux only")
+def test_a_worker_learns_its_memory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ray := InProcess())
+    many = Savable(user_ids=pl.Series("user_id", range(600)))
+    limits = {"chunk_size": 1000, "max_memory": 2 * resident_bytes() + 10**9, "n_shards": 3}
+    export(tmp_path, many, engine="ray", n_workers=1, **limits)
+    (worker,) = ray.actors
+    calls = worker._job.request.recommender.calls
+    # 32 users at first, twice as many each time, and on from there in the next shard.
+    assert calls[:2] == [32, 64]
+    assert calls.count(32) == 1
+    assert max(calls) > 150  # a shard at a time
 
 
 def test_a_model_that_cannot_be_saved(tmp_path: Path) -> None:

@@ -43,6 +43,15 @@ def test_the_table_holds_the_lists_of_one_commit_after_another(tmp_path: Path) -
     assert set(pl.read_delta(opened)["item_id"].str.head(1)) == {"a"}
 
 
+def test_no_query_of_an_address_is_shown(tmp_path: Path) -> None:
+    # As addresses of Azure have it, whose query is the right to write.
+    address = f"file://{tmp_path}/table?sig=SECRET"
+    result = publish_to_delta(export_of("a", tmp_path), address)
+    assert result.name == "table"
+    assert "SECRET" not in repr(result)
+    assert publish_to_delta(tmp_path / "a", str(tmp_path / "other/")).name == "other"
+
+
 def test_readers_never_see_a_mix_or_nothing(tmp_path: Path) -> None:
     table = tmp_path / "table"
     folders = [export_of(letter, tmp_path) for letter in "ab"]

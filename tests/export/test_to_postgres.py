@@ -22,6 +22,7 @@ from tests.export.lists_of import N_USERS, K, export_of
 from tests.export.servers import PASSWORD, QUOTED, postgres
 
 dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi", reason="needs the extra postgres")
+manager = pytest.importorskip("adbc_driver_manager.dbapi", reason="needs the extra postgres")
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,31 @@ def test_a_long_reader_is_waited_for_and_not_in_the_way_of_others(
     assert served(url)[1] == "b"
 
 
+@pytest.mark.parametrize("statement", ["SELECT relname", 'DROP TABLE "public"'])
+def test_a_swap_that_is_interrupted_did_not_happen(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    first = publish_to_postgres(export_of("a", tmp_path), url)
+    execute, ran = manager.Cursor.execute, []
+
+    def execute_until(cursor: Any, query: str, *arguments: Any) -> None:
+        ran.append(query)
+        if query.startswith(statement):
+            raise KeyboardInterrupt  # while the view is new and the old table still there
+        execute(cursor, query, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manager.Cursor, "execute", execute_until)
+        with pytest.raises(KeyboardInterrupt):
+            publish_to_postgres(export_of("b", tmp_path), url)
+    assert any(query.startswith("CREATE OR REPLACE VIEW") for query in ran)
+    assert served(url) == (N_USERS * K, "a", "a")
+    assert f"recommendations_{first.version}" in tables(url)
+    publish_to_postgres(tmp_path / "b", url)
+    assert served(url) == (N_USERS * K, "b", "b")
+    assert len(tables(url)) == 1
+
+
 def test_grants_and_views_on_the_view_survive(url: str, tmp_path: Path) -> None:
     publish_to_postgres(export_of("a", tmp_path), url)
     run(url, "DROP ROLE IF EXISTS reader")
@@ -196,6 +222,36 @@ def test_a_table_of_that_name_is_not_touched(url: str, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r'"public"\."recommendations" is no view'):
         publish_to_postgres(export_of("a", tmp_path), url)
     assert tables(url) == ["recommendations"]
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [("SELECT 1 AS mine", "no table"), ("SELECT mine FROM others", r'"public"\."others"')],
+)
+def test_a_view_of_something_else_is_not_touched(
+    url: str, tmp_path: Path, query: str, what: str
+) -> None:
+    run(url, "CREATE TABLE others (mine int)")
+    run(url, f"CREATE VIEW recommendations AS {query}")
+    with pytest.raises(ExportError, match=rf"is a view of {what}, not of .* not ours to replace"):
+        publish_to_postgres(export_of("a", tmp_path), url)
+    run(url, "SELECT mine FROM recommendations")
+    assert tables(url) == ["others"]
+
+
+def test_the_comment_on_the_view_is_its_users(url: str, tmp_path: Path) -> None:
+    first = publish_to_postgres(export_of("a", tmp_path), url)
+    run(url, "COMMENT ON VIEW recommendations IS 'ask Ada'")
+    oid = run(url, "SELECT max(oid) FROM pg_class WHERE relname LIKE 'recommendations_%'")
+    publish_to_postgres(tmp_path / "a", url)  # known without the comment: nothing is loaded
+    assert oid == run(url, "SELECT max(oid) FROM pg_class WHERE relname LIKE 'recommendations_%'")
+    publish_to_postgres(export_of("b", tmp_path), url)
+    # Nor is the comment believed.
+    run(url, f"COMMENT ON VIEW recommendations IS 'ranker: {first.version}'")
+    publish_to_postgres(tmp_path / "a", url)
+    assert served(url) == (N_USERS * K, "a", "a")
+    comment = run(url, "SELECT obj_description('recommendations'::regclass, 'pg_class')")
+    assert comment == [(f"ranker: {first.version}",)]
 
 
 def test_two_calls_at_once(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,10 +292,45 @@ def test_types_of_ids(url: str, tmp_path: Path) -> None:
     export_recommendations(fake, None, tmp_path / "large", k=1)
     with pytest.raises(ConfigError, match="do not fit into a bigint"):
         publish_to_postgres(tmp_path / "large", url)
-    # Columns of a view cannot change their type: the database says so, the old lists stay.
-    with pytest.raises(ExportError, match="cannot change data type of view column"):
+    # Columns of a view cannot change their type: told before anything is loaded.
+    before = tables(url)
+    with pytest.raises(ExportError, match=r"has the columns user_id bigint, .* lists user_id text"):
         publish_to_postgres(export_of("a", tmp_path, text=True), url)
+    assert tables(url) == before
     assert len(run(url, "SELECT user_id FROM recommendations")) == 2
+
+
+class WithPropensities(FakeRecommender):
+    def recommend(
+        self, user_ids: pl.Series, /, *, k: int, exclude_seen: bool | None
+    ) -> pl.DataFrame:
+        lists = super().recommend(user_ids, k=k, exclude_seen=exclude_seen)
+        return lists.with_columns(propensity=pl.lit(0.5, pl.Float32))
+
+
+def test_a_view_gains_columns_and_does_not_lose_them(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_to_postgres(export_of("a", tmp_path, text=True), url)
+    users = pl.Series("user_id", ["7", "8"])
+    export_recommendations(WithPropensities(user_ids=users), None, tmp_path / "with", k=1)
+    publish_to_postgres(tmp_path / "with", url)
+    assert run(url, "SELECT user_id, propensity FROM recommendations ORDER BY 1") == [
+        ("7", 0.5),
+        ("8", 0.5),
+    ]
+    before = tables(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(to_postgres, "_load", None)  # not called
+        with pytest.raises(ExportError, match=r"propensity real, and these lists .*DROP VIEW") as e:
+            publish_to_postgres(tmp_path / "a", url)
+    assert tables(url) == before
+    remedy = str(e.value).partition(", or ")[2].partition(" first")[0]
+    assert remedy == 'DROP VIEW "public"."recommendations"'
+    run(url, remedy)
+    publish_to_postgres(tmp_path / "a", url)
+    assert served(url) == (N_USERS * K, "a", "a")
+    assert len(tables(url)) == 1
 
 
 def test_no_users_make_an_empty_view(url: str, tmp_path: Path) -> None:

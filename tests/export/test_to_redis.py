@@ -13,7 +13,7 @@ import pytest
 
 from features.errors import ConfigError, ExportError
 from ranker.cli import main
-from ranker.export import publish_to_redis, read_export
+from ranker.export import publish_to_redis, read_export, to_redis
 from tests.export.cut import cut_after
 from tests.export.lists_of import N_USERS, K, export_of
 from tests.export.servers import PASSWORD, QUOTED, redis
@@ -83,6 +83,30 @@ def test_old_keys_expire_and_new_ones_do_not(url: str, tmp_path: Path) -> None:
     assert served(client) == {"a"}
     ttls = {client.ttl(f"recommendations:{first.version}:{user}") for user in range(N_USERS)}
     assert ttls == {-1}
+
+
+def test_the_lock_is_held_however_long_old_keys_take_to_expire(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(url)
+    first = publish_to_redis(export_of("a", tmp_path), url)
+    scan, left = client_library.Redis.scan, []
+
+    def scan_for_forty_seconds(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        left.append(client.pttl("recommendations:publishing"))
+        client.pexpire("recommendations:publishing", left[-1] - 40_000)
+        return scan(self, *arguments, **keywords)
+
+    monkeypatch.setattr(to_redis, "_BATCH", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(client_library.Redis, "scan", scan_for_forty_seconds)
+        publish_to_redis(export_of("b", tmp_path), url)
+    assert len(left) > 3
+    assert min(left) > 40_000
+    assert client.exists("recommendations:publishing") == 0
+    ttls = {client.ttl(f"recommendations:{first.version}:{user}") for user in range(N_USERS)}
+    assert all(0 < ttl <= 3600 for ttl in ttls)
+    assert served(client) == {"b"}
 
 
 def test_other_names_are_left_alone(url: str, tmp_path: Path) -> None:
