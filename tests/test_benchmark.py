@@ -223,7 +223,8 @@ def test_a_mistake_leaves_earlier_figures_alone(tmp_path):
 @pytest.mark.parametrize(
     ("code", "errors", "message"),
     [
-        (-9, "", "ended by SIGKILL; SIGKILL mostly means: not enough memory"),
+        (-9, "", "ended by SIGKILL, mostly for want of memory"),
+        (-15, "", "ended by SIGTERM"),
         (1, "Traceback\n  somewhere\nMemoryError: 8 GB\n\n", "MemoryError: 8 GB"),
         (3, "", "ended with 3, without a word"),
     ],

@@ -109,6 +109,7 @@ def _outcome(protocol: Protocol, data: Path | None, preset: str, random_state: i
 def _reason(code: int, errors: str) -> str:
     """What is known of the end of a child that did not live to tell it."""
     if code < 0:
-        return f"ended by {signal.Signals(-code).name}; SIGKILL mostly means: not enough memory"
+        name = signal.Signals(-code).name
+        return f"ended by {name}{', mostly for want of memory' if name == 'SIGKILL' else ''}"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return lines[-1] if lines else f"ended with {code}, without a word"
