@@ -24,6 +24,7 @@ from typing import Any
 
 from features.errors import ConfigError, ModelFormatError
 from ranker.arguments import check_count
+from ranker.disk import flush_folder
 from ranker.persistence import MANIFEST, read_model, write_model
 
 _CURRENT = "current"
@@ -64,14 +65,16 @@ def save_version(
     check_count(keep=keep)
     folder = Path(path)
     with _explained(folder):
-        is_plain = (folder / MANIFEST).is_file()
-        is_ours = is_plain or (folder / _VERSIONS).is_dir() or (folder / _CURRENT).is_file()
-        if folder.exists() and not is_ours and (not folder.is_dir() or any(folder.iterdir())):
-            raise ModelFormatError(
-                f"{path} exists and is not a saved model; choose another path or remove it"
-            )
-        (folder / _VERSIONS).mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise _not_ours(path)
+        folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
+            # Only now: another save may just have begun to fill an empty folder.
+            is_plain = (folder / MANIFEST).is_file()
+            is_ours = is_plain or (folder / _VERSIONS).is_dir() or (folder / _CURRENT).is_file()
+            if not is_ours and any(folder.iterdir()):
+                raise _not_ours(path)
+            (folder / _VERSIONS).mkdir(exist_ok=True)
             names = _names(folder)
             newest = _number(names[-1])[0] if names else 0
             name = f"{newest + 1:06}-{fingerprint[:12]}"
@@ -83,10 +86,16 @@ def save_version(
             with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
                 write_model(Path(scratch) / "model", files, settings)
                 (Path(scratch) / "model").rename(folder / _VERSIONS / name)
-            _flush(folder / _VERSIONS / name)
-            _flush(folder / _VERSIONS)
+            flush_folder(folder / _VERSIONS / name)
+            flush_folder(folder / _VERSIONS)
             _point_at(folder, name)
             _delete(folder, kept={name, *former[::-1][: keep - 1]})
+
+
+def _not_ours(path: str | Path) -> ModelFormatError:
+    return ModelFormatError(
+        f"{path} exists and is not a saved model; choose another path or remove it"
+    )
 
 
 def load_version(path: str | Path) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -241,7 +250,7 @@ def _point_at(folder: Path, name: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(folder / _CURRENT)
-    _flush(folder)
+    flush_folder(folder)
 
 
 def _delete(folder: Path, kept: set[str]) -> None:
@@ -283,13 +292,3 @@ def _explained(folder: Path) -> Iterator[None]:
         raise ConfigError(
             f"{folder} cannot be written: {error}; choose a folder that you may write to, with room"
         ) from error
-
-
-def _flush(folder: Path) -> None:
-    if sys.platform == "win32":  # cannot open folders; its renames are journalled
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from typing import IO
 import polars as pl
 
 from features.errors import ExportError
+from ranker.disk import flush_folder
 
 _TEMPORARY_SUFFIX = ".ranker-tmp"
 _CANNOT_LOCK = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP)
@@ -51,7 +52,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> str:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _flush_directory(path.parent)
+        flush_folder(path.parent)
     return digest
 
 
@@ -59,7 +60,7 @@ def remove(path: Path) -> None:
     """Delete a file of ours, if it is there, and flush the folder."""
     with explained("delete", path):
         path.unlink(missing_ok=True)
-        _flush_directory(path.parent)
+        flush_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -166,13 +167,3 @@ def explained(action: str, path: Path) -> Iterator[None]:
             f"cannot {action} {path}: {reason}. Free space or correct the permissions, then make "
             "the same call again: finished shards are kept."
         ) from error
-
-
-def _flush_directory(folder: Path) -> None:
-    if sys.platform == "win32":  # cannot open folders; its renames are journalled
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
