@@ -6,6 +6,7 @@ import logging
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_chunks_grow_as_far_as_memory_allows() -> None:
     def take(n_users: int) -> None:
         np.ones(n_users * MB // 8).sum()
 
-    limit = resident_bytes() + 400 * MB
+    limit = int(resident_bytes() / 0.9) + 400 * MB
     sizes, seen = ChunkSizes(100_000, limit), []
     for _ in range(9):
         seen.append(sizes.next)
@@ -73,25 +74,36 @@ def test_a_limit_below_what_the_process_holds() -> None:
         ChunkSizes(10, resident_bytes())
 
 
-def test_a_limit_that_a_chunk_breaks_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    limit = int(resident_bytes() / 0.9) + 20 * MB
-    sizes = ChunkSizes(1000, limit)
+@pytest.fixture
+def holds(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets what the process holds: what it truly holds depends on the tests before."""
+    held = [1000 * MB]
+    monkeypatch.setattr("ranker.export.memory.resident_bytes", lambda: held[0])
+    return lambda n_bytes: held.__setitem__(0, n_bytes)
+
+
+def test_a_limit_that_a_chunk_breaks_is_told(
+    caplog: pytest.LogCaptureFixture, holds: Callable[[int], None]
+) -> None:
+    sizes = ChunkSizes(1000, 1200 * MB)
     with caplog.at_level(logging.WARNING, logger="ranker.export"):
-        sizes.measured(32, lambda: np.ones(50 * MB // 2).sum())
-    assert "32 users at a time took the process to" in caplog.text
-    assert 1 <= sizes.next < 32
+        sizes.measured(32, lambda: holds(1640 * MB))
+    # 20 MB each, of the 80 that are left when a tenth stays free.
+    assert (
+        "32 users at a time took the process to 1.64 GB, above max_memory of 1.20 GB; "
+        "going on with 4 users" in caplog.text
+    )
+    assert sizes.next == 4
     with pytest.raises(ExportError, match="with them: give more, or make"):
-        sizes.measured(32, lambda: np.ones(100 * MB).sum())
+        sizes.measured(32, lambda: holds(5000 * MB))
 
 
-def test_a_small_last_chunk_is_not_taken_for_a_costly_one() -> None:
-    held = np.ones(50 * MB // 8)
-    sizes = ChunkSizes(64, resident_bytes() + 400 * MB)
-    sizes.measured(32, lambda: np.ones(20 * MB // 8).sum())
-    sizes.measured(64, lambda: np.ones(40 * MB // 8).sum())
-    kept = sizes.measured(1, lambda: held + 1)  # 50 MB, which are not this user's
+def test_a_small_last_chunk_is_not_taken_for_a_costly_one(holds: Callable[[int], None]) -> None:
+    sizes = ChunkSizes(64, 1200 * MB)
+    sizes.measured(32, lambda: holds(1010 * MB))
+    sizes.measured(64, lambda: holds(1020 * MB))
+    sizes.measured(1, lambda: holds(1050 * MB))  # 30 MB, which are not this user's
     assert sizes.next == 64
-    assert kept.sum() > 0
 
 
 def test_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
