@@ -36,7 +36,7 @@ from ranker.rerank.first_stage import FUSION
 from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE, GateReport, Segment
 from ranker.skew import SkewReport
-from ranker.snapshot import Snapshot
+from ranker.snapshot import Snapshot, seed_of
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,16 @@ class State:
             return None
         return as_known(self.items, "item_id", as_of=self.as_of, clock=self.facts.clock)
 
-    def snapshot(self, fold: Fold | None = None, label: str = "everything") -> Snapshot:
-        """Fit the generators on what a fold of the log knows, by default on all of it."""
+    def snapshot(
+        self,
+        fold: Fold | None = None,
+        label: str = "everything",
+        former: Snapshot | None = None,
+    ) -> Snapshot:
+        """Fit the generators on what a fold of the log knows, by default on all of it.
+
+        With the ``former`` snapshot, of fewer events, they take in what is new.
+        """
         log, as_of = (self.log, self.as_of) if fold is None else (fold.history, fold.as_of)
         return Snapshot.build(
             log,
@@ -117,6 +125,7 @@ class State:
             every_item=self.every_item,
             random_state=self.random_state,
             label=label,
+            former=former,
         )
 
 
@@ -222,7 +231,9 @@ def _from_files(
         state.log, as_of=state.as_of, facts=state.facts, items=state.items, users=state.users
     )
     generators = {
-        name: spec.unfitted(0).restore(bytes_to_arrays(files[f"generator-{index}.npz"]))
+        name: spec.unfitted(seed_of(name, state.random_state)).restore(
+            bytes_to_arrays(files[f"generator-{index}.npz"])
+        )
         for index, (name, spec) in enumerate(state.specs.items())
     }
     for name, generator in generators.items():

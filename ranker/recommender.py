@@ -46,6 +46,7 @@ from ranker.rerank.gate import TWO_STAGE, GateMode
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Asked, Server
 from ranker.snapshot import Snapshot
+from ranker.staleness import Staleness
 from ranker.tuning import tune_reranker
 from ranker.versions import load_version, save_version
 
@@ -309,6 +310,7 @@ class TwoStageRecommender(Learned):
         *,
         items: FrameLike | None = None,
         users: FrameLike | None = None,
+        sources: Literal["update", "fit"] = "update",
     ) -> Self:
         """Serve from a new snapshot with more events in it; the reranker stays as it is.
 
@@ -319,6 +321,11 @@ class TwoStageRecommender(Learned):
         items, users : DataFrame or LazyFrame, optional
             Attribute tables in place of those given before, with the same columns. Values that
             were not there before are no matter.
+        sources : "update" or "fit"
+            ``"update"``: each source takes in what is new and keeps the rest, as its
+            :meth:`~ranker.candidates.base.Generator.refreshed` says: factors of matrices and
+            weights of networks move away from those of a new fit, all else is the same.
+            ``"fit"``: all are fitted on all events, so that the snapshot is that of a fit.
 
         Raises
         ------
@@ -327,6 +334,8 @@ class TwoStageRecommender(Learned):
         ConfigError
             If there would be other features than those that the reranker knows.
         """
+        if sources not in ("update", "fit"):
+            raise ConfigError(f"sources={sources!r}; expected 'update' or 'fit'")
         state = self._fitted()
         new = check_interactions(new_interactions, "new_interactions")
         state.facts.clock.check("new_interactions", new)
@@ -344,7 +353,8 @@ class TwoStageRecommender(Learned):
             items=_in_place_of("items", state.items, tables[0]),
             users=_in_place_of("users", state.users, tables[1]),
         )
-        snapshot = state.snapshot()
+        former = self._server.snapshot if sources == "update" else None
+        snapshot = state.snapshot(label="what is new", former=former)
         if state.model is not None and snapshot.tables.names != state.model.names:
             others = sorted({*snapshot.tables.names} ^ {*state.model.names})
             raise ConfigError(
@@ -352,6 +362,7 @@ class TwoStageRecommender(Learned):
                 f"{others[:3]}; give the tables that were there, or fit again"
             )
         self._serve(state, snapshot)
+        logger.info("refreshed: %s", self.staleness)
         return self
 
     def recommend(
@@ -877,6 +888,12 @@ class TwoStageRecommender(Learned):
         """The instant that the served snapshot stands at; None without a common clock."""
         state = self._fitted()
         return None if state.as_of is None else state.facts.clock.instant(state.as_of)
+
+    @property
+    def staleness(self) -> Staleness:
+        """How much has happened since the reranker learned."""
+        state = self._fitted()
+        return Staleness.of(state.log, state.n_trained, state.facts.clock)
 
     @property
     def embeddings(self) -> list[str]:

@@ -16,10 +16,16 @@ from features.encode import encode
 from features.history import History, LogFacts
 from features.stage import FeatureStage, FeatureTables
 from ranker.candidates.base import Generator
+from ranker.candidates.growth import Growth
 from ranker.candidates.merge import merge, merge_with_everything
 from ranker.progress import progress
 
 _MAX_ROWS = 500_000  # candidates of the users who are served at a time
+
+
+def seed_of(name: str, random_state: int) -> int:
+    """The seed of a generator: by its name, so that to leave out one does not change the others."""
+    return zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Snapshot:
         every_item: bool = False,
         random_state: int = 0,
         label: str = "snapshot",
+        former: Snapshot | None = None,
     ) -> Snapshot:
         """Fit everything on the interactions before ``as_of``.
 
@@ -85,15 +92,21 @@ class Snapshot:
         random_state : int
         label : str
             What the progress bar calls the snapshot.
+        former : Snapshot, optional
+            Of fewer events: its generators take in the new ones, see :meth:`Generator.refreshed`.
+            Default: generators are fitted anew.
         """
         history, items, users = encode(
             interactions, as_of=as_of, facts=facts, items=items, users=users
         )
+        growth = None if former is None else Growth.between(former.history, history)
         fitted: dict[str, Generator] = {}
         for name, generator in progress(generators.items(), description=f"fit {label}"):
-            # Seeds follow names, so that leaving one source out does not change the others.
-            seed = zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
-            fitted[name] = generator.unfitted(seed).fit(history, items=items, users=users)
+            if former is not None and growth is not None:
+                fitted[name] = former.generators[name].refreshed(growth, items=items, users=users)
+            else:
+                fresh = generator.unfitted(seed_of(name, random_state))
+                fitted[name] = fresh.fit(history, items=items, users=users)
         return cls.assemble(history, fitted, stage, items=items, users=users, every_item=every_item)
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from features.decay import Length, decay_weights, length_ticks
 from features.history import History
 from ranker.arguments import check_count
 from ranker.candidates.base import Retrieved
+from ranker.candidates.growth import Growth
 from ranker.candidates.vectors import VectorGenerator
 from ranker.parallel import one_blas_thread
 
@@ -76,6 +77,32 @@ class ALS(VectorGenerator):
             )
             model.fit(self._confidence(history), show_progress=False)
         self.vectors_: Float32Array = np.asarray(model.item_factors)
+
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """Solve once for the items with new events, from users folded in; the others stay.
+
+        The factors move away from those of a new fit as events come in and old ones fade; how far
+        is seen by the lists of both.
+        """
+        history, later = growth.after, self.unfitted(0)
+        later.half_life_ticks_ = self.half_life_ticks_
+        later.n_items_ = np.array(history.n_items)
+        later.item_ = np.unique(history.item)
+        later.vectors_ = np.zeros((len(later.item_), self.factors), np.float32)
+        kept = np.searchsorted(later.item_, growth.item_row[self.item_])
+        later.vectors_[kept] = self.vectors_
+        changed = np.flatnonzero(growth.is_item_changed[later.item_])
+        with one_blas_thread():
+            solver = later._solver()
+            solver.user_factors = later._fold_in(history)
+            takers = later._confidence(history).T.tocsr()[changed]
+            # A copy, so that nothing that follows from the former vectors is taken for theirs.
+            later.vectors_ = later.vectors_.copy()
+            later.vectors_[changed] = solver.recalculate_item(np.arange(len(changed)), takers)
+        later._index(history)
+        return later
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest inner products; nothing for users without events."""

@@ -16,6 +16,7 @@ from features.errors import NotFittedError
 from features.history import History
 from ranker.arguments import check_count, check_flag
 from ranker.border import Border, FrameLike, UserIds
+from ranker.candidates.growth import Growth
 from ranker.parallel import map_chunks
 
 _CHUNK = 1024  # users whose lists are made at a time
@@ -169,6 +170,23 @@ class Generator(ABC):
         items, users : DataFrame or None
             Attributes, one row per row number of ``history.items`` and ``history.users``.
         """
+
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """The generator of a later history; this one stays as it is.
+
+        By default it is fitted anew. Where that takes long, subclasses take over what did not
+        change, and say in their documentation by how much that differs.
+
+        Parameters
+        ----------
+        growth : Growth
+            From the history that this one learned from to the later one.
+        items, users : DataFrame or None
+            Attributes, one row per row number of the later history's items and users.
+        """
+        return self.unfitted(0).fit(growth.after, items=items, users=users)
 
     @abstractmethod
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:

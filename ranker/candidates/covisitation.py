@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
-from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+from features.arrays import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+)
 from features.clock import ClockKind
 from features.columns import column_names
 from features.decay import Length, decay_weights, length_ticks
@@ -18,8 +25,13 @@ from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.growth import Growth
+from ranker.candidates.neighbours import renewed, renumbered, rows_of, with_rows
 from ranker.candidates.retrieval import top_by_similarity
 from ranker.topk import offer, sort_best_first
+
+_AGED = 0.5  # what is left of a weight, below which all pairs are counted anew
+_MANY = 0.5  # share of the events of such items, from which on to begin anew is as fast
 
 
 @dataclass
@@ -77,14 +89,77 @@ class CoVisitation(Generator):
         """Count pairs; attributes are not used."""
         if self.neighbours < 1:
             raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
-        weights = self._event_weights(history)
         self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
+        every = np.arange(history.n_items, dtype=np.int32)
+        self.similarity_: sparse.csr_matrix = self._similar_to(every, history)
+
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """Count the pairs near new events again; the same as a fit anew, but for rounding.
+
+        All other pairs have aged alike.
+        """
+        before, after = growth.before, growth.after
+        aged = 1.0
+        if after.clock.is_comparable:
+            aged = 0.5 ** ((after.as_of - before.as_of) / length_ticks(after, self.half_life))
+        rows = self._near_new_events(growth)
+        if (
+            self.window is not None  # which other pairs have left, whoever took them
+            or aged < _AGED
+            or np.isin(after.item, rows).mean() > _MANY
+        ):
+            return super().refreshed(growth, items=items, users=users)
+        nearest = renumbered(self.similarity_, growth)
+        nearest.data *= np.float32(aged)
+        is_old = growth.is_item_changed[nearest.indices]
+        n_before = np.zeros(after.n_items, np.int64)
+        n_before[growth.item_row] = np.bincount(before.item, minlength=before.n_items)
+        rarer = (self._n_events(after) / self._shrunk(n_before)) ** -self.discount
+        item = nearest.indices[is_old]
+        value = (nearest.data[is_old] * rarer[item]).astype(np.float32)
+        nearest, is_unknown = renewed(
+            nearest, is_old, rows_of(nearest)[is_old], item, value, self.neighbours
+        )
+        is_unknown[rows] = True
+        rows = np.flatnonzero(is_unknown).astype(np.int32)
+        later = self.unfitted(0)
+        later.recent_ticks_ = self.recent_ticks_
+        later.similarity_ = with_rows(nearest, rows, self._similar_to(rows, after))
+        return later
+
+    def _near_new_events(self, growth: Growth) -> Int32Array:
+        """Items of the events that a new event may be paired with."""
+        history = growth.after
+        first = growth.first_change - self._reach(history)
+        if not history.clock.is_comparable:
+            first[growth.is_user_changed] = 0  # all events of the user have aged
+        place = np.arange(history.n_events) - np.repeat(history.indptr[:-1], history.lengths)
+        is_near = growth.is_user_changed[history.user] & (place >= first[history.user])
+        return np.unique(history.item[is_near])
+
+    def _reach(self, history: History) -> int:
+        """Events on either side that an event is paired with."""
+        # Without timestamps nothing is close or far: every pair of a user counts.
+        return history.n_events if history.clock.kind is ClockKind.NONE else self.max_events
+
+    def _n_events(self, history: History) -> Float64Array:
+        return self._shrunk(np.bincount(history.item, minlength=history.n_items))
+
+    def _shrunk(self, n_events: Int64Array) -> Float64Array:
+        shrunk: Float64Array = np.maximum(n_events, 1.0) + self.shrink  # 0: they are in no pair
+        return shrunk
+
+    def _similar_to(self, rows: Int32Array, history: History) -> sparse.csr_matrix:
+        """Similarities of some items to all others, CSR float32 [n_rows, n_items]."""
+        weights = self._event_weights(history)
         order = np.argsort(history.item, kind="stable")
         counts = np.bincount(history.item, minlength=history.n_items)
-        item_indptr = np.concatenate(([0], np.cumsum(counts)))
-        n_events = np.maximum(counts, 1.0) + self.shrink  # items without events are in no pair
+        n_events = self._n_events(history)
         item, value, length = _count_pairs(
-            item_indptr,
+            rows,
+            np.concatenate(([0], np.cumsum(counts))),
             order,
             history.indptr,
             history.user,
@@ -93,19 +168,17 @@ class CoVisitation(Generator):
             weights,
             np.where(self._is_proposed(history), weights, np.float32(0)),
             self.max_steps,
-            # Without timestamps nothing is close or far: every pair of a user counts.
-            history.n_events if history.clock.kind is ClockKind.NONE else self.max_events,
+            self._reach(history),
             self.forward_only,
             n_events**-0.5,
             n_events**-self.discount,
             self.neighbours,
         )
-        indptr = np.concatenate(([0], np.cumsum(length)))
         kept = np.arange(self.neighbours) < length[:, None]
-        self.similarity_: sparse.csr_matrix = sparse.csr_matrix(
-            (value[kept], item[kept], indptr), shape=(history.n_items, history.n_items)
-        )
-        self.similarity_.sort_indices()
+        cells = (value[kept], item[kept], np.concatenate(([0], np.cumsum(length))))
+        similarity = sparse.csr_matrix(cells, shape=(len(rows), history.n_items))
+        similarity.sort_indices()
+        return similarity
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's latest events."""
@@ -140,6 +213,7 @@ class CoVisitation(Generator):
 
 @kernel
 def _count_pairs(
+    rows: Int32Array,
     item_indptr: Int64Array,
     item_events: Int64Array,
     indptr: Int64Array,
@@ -156,12 +230,13 @@ def _count_pairs(
     n_kept: int,
 ) -> tuple[Int32Array, Float32Array, Int64Array]:
     n_items = len(item_indptr) - 1
-    out_item = np.empty((n_items, n_kept), np.int32)
-    out_value = np.empty((n_items, n_kept), np.float32)
-    out_length = np.zeros(n_items, np.int64)
+    out_item = np.empty((len(rows), n_kept), np.int32)
+    out_value = np.empty((len(rows), n_kept), np.float32)
+    out_length = np.zeros(len(rows), np.int64)
     total = np.zeros(n_items, np.float64)
     touched = np.empty(n_items, np.int32)
-    for a in range(n_items):
+    for place in range(len(rows)):
+        a = rows[place]
         n_touched = 0
         for at in range(item_indptr[a], item_indptr[a + 1]):
             event = item_events[at]
@@ -194,8 +269,8 @@ def _count_pairs(
             value = np.float32(total[b] * scale_a[a] * scale_b[b])
             if value > 0.0:
                 # Compiled, a float32 passes for a float.
-                size = offer(out_item[a], out_value[a], size, b, value)  # type: ignore[arg-type]
+                size = offer(out_item[place], out_value[place], size, b, value)  # type: ignore[arg-type]
             total[b] = 0.0
-        sort_best_first(out_item[a], out_value[a], size)
-        out_length[a] = size
+        sort_best_first(out_item[place], out_value[place], size)
+        out_length[place] = size
     return out_item, out_value, out_length

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 from scipy import sparse
 
-from features.arrays import AnyArray
+from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.growth import Growth
 from ranker.candidates.nearest import nearest_to_each
+from ranker.candidates.neighbours import reach, renewed, renumbered, rows_of, with_rows
 from ranker.candidates.retrieval import top_by_similarity
 
 _WEIGHTINGS = ("bm25", "cosine", "tfidf")
-
-
+_RUN = 256  # items whose similarities to all others are in memory at a time
+_MANY = 0.25  # share of the items that changed, from which on to begin anew is as fast
 _NOTHING = 1e-12  # a weight that is a difference of two equal logarithms
 
 
@@ -69,14 +71,70 @@ class ItemKNN(Generator):
         """Compute the similarities; attributes are not used."""
         self._check()
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
-        matrix = history.matrix()
-        matrix.data = np.ones_like(matrix.data)
-        weighted = self._weighted(matrix.T)
+        weighted = self._weighted(_binary(history).T)
         nearest = nearest_to_each(weighted, weighted.T.tocsr(), self.neighbours, shrink=self.shrink)
         # The other way round: an item is proposed by its own neighbours. If each proposed its
         # neighbours instead, the popular items would take up the places in most neighbourhoods.
         self.similarity_: sparse.csr_matrix = nearest.T.tocsr()
         self.similarity_.sort_indices()
+
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """Look for neighbours again where they can be others; the same as a fit anew."""
+        # By the other weightings each event changes the weight of every cell.
+        if self.weighting != "cosine":
+            return super().refreshed(growth, items=items, users=users)
+        matrix = _binary(growth.after)
+        weighted = self._weighted(matrix.T)
+        index = weighted.T.tocsr()
+        n_takers = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        n_takers_before = np.zeros_like(n_takers)
+        n_takers_before[growth.item_row] = np.bincount(
+            _binary(growth.before).indices, minlength=growth.before.n_items
+        )
+        is_changed = n_takers > n_takers_before
+        if is_changed.sum() > _MANY * len(is_changed):
+            return super().refreshed(growth, items=items, users=users)
+        nearest = renumbered(self.similarity_, growth).T.tocsr()
+        is_old = is_changed[nearest.indices]
+        near = reach(nearest, self.neighbours)
+        pairs = self._pairs_with(np.flatnonzero(is_changed), weighted, index, near)
+        nearest, is_unknown = renewed(nearest, is_old, *pairs, self.neighbours)
+        rows = np.flatnonzero(is_changed | is_unknown).astype(np.int32)
+        found = nearest_to_each(weighted, index, self.neighbours, shrink=self.shrink, rows=rows)
+        later = self.unfitted(0)
+        later.half_life_ticks_ = self.half_life_ticks_
+        later.similarity_ = with_rows(nearest, rows, found).T.tocsr()
+        later.similarity_.sort_indices()
+        return later
+
+    def _pairs_with(
+        self,
+        changed: Int64Array,
+        weighted: sparse.csr_matrix,
+        index: sparse.csr_matrix,
+        near: Float32Array,
+    ) -> tuple[Int32Array, Int32Array, Float32Array]:
+        """All items that are near enough to some: item, which of those, similarity."""
+        item, to, value = [], [], []
+        for start in range(0, len(changed), _RUN):
+            rows = changed[start : start + _RUN]
+            product = weighted[rows] @ index
+            if self.shrink:
+                both = weighted[rows].astype(bool).astype(float) @ index.astype(bool).astype(float)
+                for matrix in (product, both):
+                    matrix.sort_indices()
+                product.data *= both.data / (both.data + self.shrink)
+            similarity = product.data.astype(np.float32)
+            is_near = similarity >= near[product.indices]
+            item.append(product.indices[is_near])
+            to.append(rows[rows_of(product)[is_near]].astype(np.int32))
+            value.append(similarity[is_near])
+        return tuple(  # type: ignore[return-value]
+            np.concatenate(parts) if parts else np.zeros(0, dtype)
+            for parts, dtype in ((item, np.int32), (to, np.int32), (value, np.float32))
+        )
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's events."""
@@ -118,3 +176,10 @@ class ItemKNN(Generator):
                 raise ConfigError(f"{name}={getattr(self, name)}; expected a number from 0 on")
         if not 0 <= self.bm25_b <= 1:
             raise ConfigError(f"bm25_b={self.bm25_b}; expected a number from 0 to 1")
+
+
+def _binary(history: History) -> sparse.csr_matrix:
+    """Users by items: whether a user took an item."""
+    matrix = history.matrix()
+    matrix.data = np.ones_like(matrix.data)
+    return matrix

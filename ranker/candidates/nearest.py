@@ -16,7 +16,12 @@ _RUN = 512  # items whose neighbours are looked for at a time
 
 
 def nearest_to_each(
-    queries: sparse.csr_matrix, index: sparse.csr_matrix, n_kept: int, *, shrink: float = 0.0
+    queries: sparse.csr_matrix,
+    index: sparse.csr_matrix,
+    n_kept: int,
+    *,
+    shrink: float = 0.0,
+    rows: Int32Array | None = None,
 ) -> sparse.csr_matrix:
     """The nearest other items of each item, on all cores.
 
@@ -27,27 +32,31 @@ def nearest_to_each(
         The same items, transposed; their values may differ.
     n_kept, shrink
         As in :func:`nearest`.
+    rows : int32 array [n_rows], optional
+        The items of which neighbours are wanted. Default: all.
 
     Returns
     -------
-    CSR float32 [n_items, n_items]
-        Rows are the queries.
+    CSR float32 [n_rows, n_items]
     """
     n_items = queries.shape[0]
+    wanted = np.arange(n_items, dtype=np.int32) if rows is None else rows
 
     def run(first: int) -> sparse.csr_matrix:
-        item, value = nearest(
-            queries[first : first + _RUN], index, n_kept, shrink=shrink, first=first
-        )
+        own = wanted[first : first + _RUN]
+        item, value = nearest(queries[own], index, n_kept, shrink=shrink, own=own)
         kept = item >= 0
         indptr = np.concatenate(([0], np.cumsum(np.count_nonzero(kept, axis=1))))
         return sparse.csr_matrix((value[kept], item[kept], indptr), (len(item), n_items))
 
     # Runs of items are independent, and so is the result of threads.
     with ThreadPoolExecutor(n_cores()) as pool:
-        found = sparse.vstack(list(pool.map(run, range(0, n_items, _RUN))), format="csr")
-    found.sort_indices()
-    return found
+        found = list(pool.map(run, range(0, len(wanted), _RUN)))
+    if not found:
+        return sparse.csr_matrix((0, n_items), dtype=np.float32)
+    nearest_rows = sparse.vstack(found, format="csr")
+    nearest_rows.sort_indices()
+    return nearest_rows
 
 
 def nearest(
@@ -56,7 +65,7 @@ def nearest(
     n_kept: int,
     *,
     shrink: float = 0.0,
-    first: int | None = None,
+    own: Int32Array | None = None,
     below: float = np.inf,
 ) -> tuple[Int32Array, Float32Array]:
     """The rows with the largest inner products with each query, of those above zero.
@@ -73,9 +82,9 @@ def nearest(
         The rows among which to look, transposed: for each column the rows that have it.
     n_kept : int
     shrink : float
-    first : int, optional
-        Where queries are rows of the index themselves: the number of the first one, so that
-        none is its own neighbour.
+    own : int32 array [n_queries], optional
+        Where queries are rows of the index themselves: their numbers, so that none is its own
+        neighbour.
     below : float
         Rows whose product with a query is this or larger are none of its neighbours.
 
@@ -97,7 +106,7 @@ def nearest(
         index.data,
         index.shape[1],
         float(shrink),
-        -queries.shape[0] if first is None else first,
+        np.full(queries.shape[0], -1, np.int32) if own is None else own,
         float(below),
         rows,
         values,
@@ -115,7 +124,7 @@ def _nearest(
     index_value: Float64Array,
     n_rows: int,
     shrink: float,
-    first: int,
+    own: Int32Array,
     below: float,
     out_row: Int32Array,
     out_value: Float32Array,
@@ -136,7 +145,7 @@ def _nearest(
         size = 0
         for at in range(n_touched):
             row = touched[at]
-            if row != first + query and total[row] < below:
+            if row != own[query] and total[row] < below:
                 shrunk = np.float32(total[row] * (count[row] / (count[row] + shrink)))
                 if shrunk > 0.0:
                     # Compiled, a float32 passes for a float.

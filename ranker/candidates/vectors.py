@@ -90,17 +90,20 @@ class VectorGenerator(Generator):
                 f"search"
             )
         super().fit(interactions, items=items, users=users)
+        self._index(interactions if isinstance(interactions, History) else self._known().history)
+        return self
+
+    def _index(self, history: History) -> None:
+        """What follows from the vectors: which items may be proposed, and the graph."""
         self._graph: ItemGraph | None = None
         self.graph_recall_: float | None = None
         self._new: BoolArray | None = None
-        history = interactions if isinstance(interactions, History) else self._known().history
         if self.max_events is not None:
             self._new = is_new(history, self.max_events)[self._get("item_")]
         vectors = self._proposed()[0]
         if self.approximate is not None and len(vectors) > self.approximate.above:
             self._graph = ItemGraph.build(vectors, self.approximate)
             self.graph_recall_ = self._measure_recall(history)
-        return self
 
     def arrays(self) -> dict[str, AnyArray]:
         """Everything learned, the graph included."""

@@ -40,7 +40,7 @@ def test_equals_the_full_product(cells, n_kept, shrink, first, below):
         sparse.csr_matrix(rows.T),
         n_kept,
         shrink=shrink,
-        first=first,
+        own=None if first is None else (first + np.arange(len(queries))).astype(np.int32),
         below=below,
     )
     expected = full_product(queries, rows, shrink, first, below)
