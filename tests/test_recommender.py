@@ -13,9 +13,12 @@ from polars.testing import assert_frame_equal, assert_series_equal
 import ranker.fitting
 from features.schema import check_interactions
 from ranker import (
+    ALS,
+    BPR,
     LabelWindows,
     LambdaRank,
     LastInteractions,
+    Popularity,
     TwoStageRecommender,
     compare,
     evaluate,
@@ -434,7 +437,7 @@ def test_refresh_equals_a_snapshot_of_all_events_and_keeps_the_reranker():
     recommender = small().fit(LOG, items=item_table())
     before = recommender.fingerprint
     trees = recommender._state.model
-    assert recommender.refresh(newer()) is recommender
+    assert recommender.refresh(newer(), sources="fit") is recommender
     assert recommender._state.model is trees
     assert recommender.fingerprint != before
     assert recommender.as_of == newer()["timestamp"].max() + dt.timedelta(microseconds=1)
@@ -452,13 +455,64 @@ def test_refresh_equals_a_snapshot_of_all_events_and_keeps_the_reranker():
     # In one step or several, rows in any order: the snapshot is that of all events.
     stepwise = small().fit(LOG, items=item_table())
     for part in (newer()[9:], newer()[:9]):
-        stepwise.refresh(part.sample(fraction=1, shuffle=True, seed=2))
+        stepwise.refresh(part.sample(fraction=1, shuffle=True, seed=2), sources="fit")
     assert stepwise.fingerprint == recommender.fingerprint
     assert_frame_equal(stepwise.recommend(k=5), recommender.recommend(k=5))
     whole = pl.concat([LOG, newer().select(LOG.columns)])
     first = small().fit(LOG, items=item_table())._state
     state = dataclasses.replace(first, log=check_interactions(whole))
     assert fingerprint(state, state.snapshot()) == recommender.fingerprint
+
+
+def test_refresh_takes_in_what_is_new_and_leaves_the_rest():
+    fitted = small().fit(LOG, items=item_table()).refresh(newer(), sources="fit")
+    before = small().fit(LOG, items=item_table())
+    snapshot = before._server.snapshot
+    vectors = snapshot.generators["als"].item_vectors.copy()
+    updated = before.refresh(newer().sample(fraction=1, shuffle=True, seed=2))
+    assert_lists(updated.recommend(["new"], k=10), ["new"], 10)
+    # What follows from the events is the same; the factors of items without new ones stay.
+    for name, source in updated._server.snapshot.generators.items():
+        anew = fitted._server.snapshot.generators[name]
+        for part, array in source.arrays().items():
+            if name != "als":
+                np.testing.assert_allclose(array, anew.arrays()[part], rtol=1e-5, err_msg=name)
+    items = updated._server.snapshot.history.items
+    found = updated._server.snapshot.generators["als"].item_vectors
+    old = items.encode(snapshot.history.items.values)
+    is_new = np.isin(items.values, ["i004", "i005", "fresh"])
+    np.testing.assert_array_equal(found[old][~is_new[old]], vectors[~is_new[old]])
+    assert (found[is_new] != 0).any(axis=1).all()
+    assert (vectors == snapshot.generators["als"].item_vectors).all()  # the former serves on
+    # The same whatever the order of rows, and after a save and a load.
+    again = small().fit(LOG, items=item_table()).refresh(newer())
+    assert again.fingerprint == updated.fingerprint
+
+
+def test_a_saved_model_is_refreshed_as_the_one_in_memory(tmp_path):
+    sources = [("als", ALS()), ("popular", Popularity()), ("bpr", BPR(iterations=2))]
+    recommender = small(generators=sources).fit(LOG)
+    recommender.save(tmp_path / "model")
+    loaded = TwoStageRecommender.load(tmp_path / "model").refresh(newer())
+    assert loaded.fingerprint == recommender.refresh(newer()).fingerprint
+
+
+def test_staleness_counts_what_came_after_the_fit():
+    recommender = small().fit(LOG)
+    assert str(recommender.staleness) == "no events since the reranker was fitted"
+    recommender.refresh(newer())
+    found = recommender.staleness
+    assert (found.n_events, found.n_users, found.n_items) == (18, 1, 1)
+    assert found.share == 18 / (LOG.height + 18)
+    assert found.age == newer()["timestamp"].max() - LOG["timestamp"].max()
+    assert "18 events" in str(found)
+    assert "1 new users and of 1 new items" in str(found)
+    assert small().fit(LOG.drop("timestamp")).staleness.age is None
+
+
+def test_refresh_by_another_word(fitted):
+    with pytest.raises(ranker.ConfigError, match="sources='both'; expected 'update' or 'fit'"):
+        fitted.refresh(newer(), sources="both")
 
 
 def test_refresh_takes_new_tables_lazy_frames_and_columns_in_another_order():

@@ -112,7 +112,7 @@ class CoVisitation(Generator):
         ):
             return super().refreshed(growth, items=items, users=users)
         nearest = renumbered(self.similarity_, growth)
-        nearest.data *= np.float32(aged)
+        nearest.data = nearest.data * np.float32(aged)  # in place it would be the former's too
         is_old = growth.is_item_changed[nearest.indices]
         n_before = np.zeros(after.n_items, np.int64)
         n_before[growth.item_row] = np.bincount(before.item, minlength=before.n_items)
