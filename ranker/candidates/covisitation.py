@@ -114,8 +114,7 @@ class CoVisitation(Generator):
         nearest = renumbered(self.similarity_, growth)
         nearest.data = nearest.data * np.float32(aged)  # in place it would be the former's too
         is_old = growth.is_item_changed[nearest.indices]
-        n_before = np.zeros(after.n_items, np.int64)
-        n_before[growth.item_row] = np.bincount(before.item, minlength=before.n_items)
+        n_before = growth.of_items(np.bincount(before.item, minlength=before.n_items))
         rarer = (self._n_events(after) / self._shrunk(n_before)) ** -self.discount
         item = nearest.indices[is_old]
         value = (nearest.data[is_old] * rarer[item]).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from features.arrays import BoolArray, Int32Array, Int64Array
+from features.arrays import AnyArray, BoolArray, Int32Array, Int64Array
 from features.history import History
 
 
@@ -38,6 +38,14 @@ class Growth:
         growth = cls(before, after, item_row, user_row)
         return None if (growth._lengths_before > after.lengths).any() else growth
 
+    def of_items(self, values: AnyArray) -> AnyArray:
+        """An array [n_items, ...] of ``before`` in the rows of ``after``; zeros for new items."""
+        return _placed(values, self.item_row, self.after.n_items)
+
+    def of_users(self, values: AnyArray) -> AnyArray:
+        """An array [n_users, ...] of ``before`` in the rows of ``after``; zeros for new users."""
+        return _placed(values, self.user_row, self.after.n_users)
+
     @cached_property
     def is_user_changed(self) -> BoolArray:
         """Whether a user of ``after`` has events that he had not, bool [n_users]."""
@@ -47,8 +55,7 @@ class Growth:
     @cached_property
     def is_item_changed(self) -> BoolArray:
         """Whether an item of ``after`` has events that it had not, bool [n_items]."""
-        before = np.zeros(self.after.n_items, np.int64)
-        before[self.item_row] = np.bincount(self.before.item, minlength=self.before.n_items)
+        before = self.of_items(np.bincount(self.before.item, minlength=self.before.n_items))
         changed: BoolArray = np.bincount(self.after.item, minlength=self.after.n_items) > before
         return changed
 
@@ -61,7 +68,7 @@ class Growth:
         lengths = self._lengths_before[old]
         user = np.repeat(np.arange(len(old)), lengths)
         at = np.arange(len(user)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        before = np.repeat(self._starts_before[old], lengths) + at
+        before = np.repeat(self.of_users(self.before.indptr[:-1])[old], lengths) + at
         after = np.repeat(self.after.indptr[old], lengths) + at
         is_other = self.item_row[self.before.item[before]] != self.after.item[after]
         for name in ("time", "weight", "event"):
@@ -70,13 +77,11 @@ class Growth:
         return place
 
     @cached_property
-    def _starts_before(self) -> Int64Array:
-        starts = np.zeros(self.after.n_users, np.int64)
-        starts[self.user_row] = self.before.indptr[:-1]
-        return starts
+    def _lengths_before(self) -> AnyArray:
+        return self.of_users(self.before.lengths)
 
-    @cached_property
-    def _lengths_before(self) -> Int64Array:
-        lengths = np.zeros(self.after.n_users, np.int64)
-        lengths[self.user_row] = self.before.lengths
-        return lengths
+
+def _placed(values: AnyArray, rows: Int32Array, n: int) -> AnyArray:
+    placed = np.zeros((n, *values.shape[1:]), values.dtype)
+    placed[rows] = values
+    return placed

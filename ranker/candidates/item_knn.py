@@ -89,11 +89,10 @@ class ItemKNN(Generator):
         weighted = self._weighted(matrix.T)
         index = weighted.T.tocsr()
         n_takers = np.bincount(matrix.indices, minlength=matrix.shape[1])
-        n_takers_before = np.zeros_like(n_takers)
-        n_takers_before[growth.item_row] = np.bincount(
-            _binary(growth.before).indices, minlength=growth.before.n_items
+        before = _binary(growth.before)
+        is_changed = n_takers > growth.of_items(
+            np.bincount(before.indices, minlength=before.shape[1])
         )
-        is_changed = n_takers > n_takers_before
         if is_changed.sum() > _MANY * len(is_changed):
             return super().refreshed(growth, items=items, users=users)
         nearest = renumbered(self.similarity_, growth).T.tocsr()

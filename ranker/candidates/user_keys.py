@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from features.arrays import Int64Array
 from features.history import History
 from features.kernel import kernel
+from ranker.candidates.growth import Growth
 
 
 def event_keys(history: History) -> NDArray[np.uint64]:
@@ -41,6 +44,21 @@ def find_rows(history: History, keys: NDArray[np.uint64], rows: Int64Array) -> I
         is_known = (history.lengths > 0) & (keys[at] == own)
         found[is_known] = rows[at[is_known]]
     return found
+
+
+def keys_after(
+    growth: Growth, keys: NDArray[np.uint64], rows: Int64Array
+) -> tuple[NDArray[np.uint64], Int64Array]:
+    """Keys and rows of :func:`known_keys` in the item numbers of a later history.
+
+    Users who have new events are known by them no more.
+    """
+    before = growth.before
+    row = find_rows(before, keys, rows)
+    known = np.flatnonzero(row >= 0)
+    renumbered = dataclasses.replace(before, item=growth.item_row[before.item])
+    own, first = np.unique(event_keys(renumbered)[known], return_index=True)
+    return own, row[known][first]
 
 
 @kernel

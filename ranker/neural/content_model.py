@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Self, cast
@@ -15,6 +16,7 @@ from torch.nn import functional
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
 from features.errors import ConfigError
 from features.history import History
+from ranker.candidates.growth import Growth
 from ranker.neural import losses
 from ranker.neural.encoders import (
     FeatureEncoder,
@@ -25,7 +27,15 @@ from ranker.neural.encoders import (
 )
 from ranker.neural.generator import INFERENCE, check_above_zero
 from ranker.neural.history_model import HistoryModel, TwoSides, only_items
-from ranker.neural.item_features import Features, from_arrays, known_rows, to_arrays
+from ranker.neural.item_features import (
+    Features,
+    are_read_alike,
+    from_arrays,
+    known_rows,
+    to_arrays,
+)
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 128  # users at a time; one fixed height keeps their rounding the same
 _ITEMS, _USERS = "item_features.", "user_features."
@@ -53,7 +63,10 @@ class ContentModel(HistoryModel):
     temperature: float | None = 0.07
     half_life: float = 5.0
 
-    learned: ClassVar[tuple[str, ...]] = (*HistoryModel.learned, "has_id_")
+    learned: ClassVar[tuple[str, ...]] = (
+        *(*HistoryModel.learned, "has_id_", "is_taught_", "knows_user_"),
+    )
+    _item_tables: ClassVar[tuple[str, ...]] = ("network.items.encoder.ids.weight",)
 
     @abstractmethod
     def _read(
@@ -92,14 +105,61 @@ class ContentModel(HistoryModel):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        is_taught = np.bincount(history.item, minlength=history.n_items) > 0
+        self.is_taught_: BoolArray = np.bincount(history.item, minlength=history.n_items) > 0
+        self.knows_user_: BoolArray = history.lengths > 0
         self.item_features_, self.user_features_ = self._read(
-            items, users, is_taught, history.lengths > 0
+            items, users, self.is_taught_, self.knows_user_
         )
-        self.has_id_: BoolArray = is_taught & self._uses_ids()
-        is_encoded = self.has_id_ | known_rows(self.item_features_, history.n_items)
+        self.has_id_: BoolArray = self.is_taught_ & self._uses_ids()
+        is_encoded = self._is_encoded()
         super()._learn(only_items(history, is_encoded), items=items, users=users)
-        self.item_: Int32Array = np.flatnonzero(is_encoded).astype(np.int32)
+        self._encode_items()
+
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """The network as it is reads the new events, and the attributes of new items and users.
+
+        It is trained anew where it would read the attributes of those that it learned from in
+        another way than it did, as with other words in their texts.
+        """
+        is_taught, knows_user = growth.of_items(self.is_taught_), growth.of_users(self.knows_user_)
+        of_items, of_users = self._read(items, users, is_taught, knows_user)
+        is_same = are_read_alike(
+            *(self.item_features_, np.flatnonzero(self.is_taught_)),
+            *(of_items, np.flatnonzero(is_taught)),
+        ) and are_read_alike(
+            *(self.user_features_, np.flatnonzero(self.knows_user_)),
+            *(of_users, np.flatnonzero(knows_user)),
+        )
+        if not is_same:
+            logger.info("%s is trained anew: attributes have changed", type(self).__name__)
+            return self.unfitted(0).fit(growth.after, items=items, users=users)
+        arrays = {
+            name: array
+            for name, array in self._renumbered(growth).items()
+            if not name.startswith((_ITEMS, _USERS))
+        }
+        later = self.unfitted(0).restore(
+            arrays
+            | to_arrays(of_items, _ITEMS)
+            | to_arrays(of_users, _USERS)
+            | {
+                "is_taught_": is_taught,
+                "knows_user_": knows_user,
+                "has_id_": is_taught & self._uses_ids(),
+            }
+        )
+        later._encode_items()
+        later._index(growth.after)
+        return later
+
+    def _is_encoded(self) -> BoolArray:
+        """Items of which anything is known, bool [n_items]."""
+        return self.has_id_ | known_rows(self.item_features_, len(self.has_id_))
+
+    def _encode_items(self) -> None:
+        self.item_: Int32Array = np.flatnonzero(self._is_encoded()).astype(np.int32)
         rows = torch.from_numpy(self.item_.astype(np.int64)).to(self._device())
         with INFERENCE, torch.inference_mode():
             network = cast(TwoSides, self.network_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Retrieved
+from ranker.candidates.growth import Growth
 from ranker.candidates.vectors import VectorGenerator
 from ranker.neural import losses
 from ranker.neural.generator import (
@@ -112,6 +113,9 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
 
     learned: ClassVar[tuple[str, ...]] = ("n_items_", "item_", "vectors_", "n_epochs_")
 
+    # Of what arrays() gives: tables of the network with a row per item of the history.
+    _item_tables: ClassVar[tuple[str, ...]] = ()
+
     @abstractmethod
     def _items_network(self) -> nn.Module:
         """Item row numbers, int64 [n], to vectors [n, factors]."""
@@ -158,6 +162,23 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
             )
         self.n_epochs_: AnyArray = np.array(n_epochs)
         self.vectors_: Float32Array = lesson.vectors(self.item_).cpu().numpy()
+
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """The network as it is reads the new events; items that it has not met wait for a fit."""
+        later = self.unfitted(0).restore(self._renumbered(growth))
+        later._index(growth.after)
+        return later
+
+    def _renumbered(self, growth: Growth) -> dict[str, AnyArray]:
+        """What was learned, by the row numbers of the later history."""
+        arrays = self.arrays()
+        arrays["n_items_"] = np.array(growth.after.n_items)
+        arrays["item_"] = growth.item_row[self.item_]
+        for name in arrays.keys() & set(self._item_tables):
+            arrays[name] = growth.of_items(arrays[name])
+        return arrays
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest inner products; nothing for users of whom nothing is known."""

@@ -91,6 +91,28 @@ def known_rows(features: Features, n_rows: int) -> BoolArray:
     return known
 
 
+def are_read_alike(
+    former: Features, former_rows: AnyArray, later: Features, later_rows: AnyArray
+) -> bool:
+    """Whether some rows of one reading are what other rows of another are, to the last bit."""
+    return len(former) == len(later) and all(
+        one.kind == other.kind
+        and one.n_codes == other.n_codes
+        and np.array_equal(*_as_wide(one.values[former_rows], other.values[later_rows]))
+        and np.array_equal(one.is_known[former_rows], other.is_known[later_rows])
+        for one, other in zip(former, later, strict=True)
+    )
+
+
+def _as_wide(one: AnyArray, other: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Two arrays of numbers of words, the narrower one filled up: a long text makes all wide."""
+    if one.ndim != 2 or other.ndim != 2:
+        return one, other
+    width = max(one.shape[1], other.shape[1])
+    wide = (np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (one, other))
+    return next(wide), next(wide)
+
+
 def read_features(
     table: pl.DataFrame,
     columns: Sequence[str] | None,
@@ -201,8 +223,9 @@ def read_vectors(column: pl.Series, is_taught: BoolArray) -> Feature:
         )
     values = _standardised(vectors, is_known, is_taught)
     # All numbers together, not each: what hardly varies shall not be made as loud as the rest.
+    scale = values[is_known & is_taught] if (is_known & is_taught).any() else values[is_known]
     return (
-        Feature("vector", values / max(float(values[is_known].std()), 1e-6), is_known)
+        Feature("vector", values / max(float(scale.std()), 1e-6), is_known)
         if is_known.any()
         else Feature("vector", vectors, is_known)
     )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -18,8 +18,9 @@ from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Generator, Retrieved
+from ranker.candidates.growth import Growth
 from ranker.candidates.predictor import RatingPredictor
-from ranker.candidates.user_keys import find_rows, known_keys
+from ranker.candidates.user_keys import find_rows, keys_after, known_keys
 from ranker.neural import losses
 from ranker.neural.generator import (
     INFERENCE,
@@ -145,6 +146,24 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
             seed = self.random_state or 0
             self.source_ = self.rerank.unfitted(seed).fit(history, items=items, users=users)
 
+    def refreshed(
+        self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
+    ) -> Self:
+        """Users with new events are placed as new ones are; new items wait for a fit."""
+        keys, place = keys_after(growth, self.keys_, self.place_)
+        later = self.unfitted(0).restore(
+            self.arrays()
+            | {
+                "n_items_": np.array(growth.after.n_items),
+                "item_": growth.item_row[self.item_],
+                "keys_": keys,
+                "place_": place,
+            }
+        )
+        if self.rerank is not None:
+            later.source_ = self.source_.refreshed(growth, items=items, users=users)
+        return later
+
     def _build(self) -> nn.Module:
         return _Network(
             int(self.n_users_),
@@ -177,7 +196,7 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
             arrays |= {f"{_RERANK}{name}": value for name, value in source.items()}
         return arrays
 
-    def restore(self, arrays: dict[str, AnyArray]) -> NeuralCollaborativeFiltering:
+    def restore(self, arrays: dict[str, AnyArray]) -> Self:
         """Take over what :meth:`arrays` gave."""
         super().restore({k: v for k, v in arrays.items() if not k.startswith(_RERANK)})
         if self.rerank is not None:

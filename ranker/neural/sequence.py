@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -44,6 +44,8 @@ class SequenceEncoder(HistoryModel):
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     averaging: float = 0.998
+
+    _item_tables: ClassVar[tuple[str, ...]] = ("network.items.weight",)
 
     def _check(self) -> None:
         super()._check()
