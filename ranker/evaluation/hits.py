@@ -70,17 +70,16 @@ def find_hits(
     item, listed = _as_numbers(truth["item_id"], recommended["item_id"])
     user = row_of.encode(truth["user_id"]).astype(np.int64)
     indptr, relevant = kernels.group_distinct(user, item, len(users))
-    list_user = recommended["user_id"]
-    starts = run_starts(list_user)
-    row = row_of.encode(list_user.gather(starts[:-1]))
-    rank = recommended["rank"].cast(pl.Int64).to_numpy()
-    find = partial(
-        kernels.find_hits, item=listed, rank=rank, indptr=indptr, relevant=relevant, depth=depth
-    )
+    starts = run_starts(recommended["user_id"])
+    row = row_of.encode(recommended["user_id"].gather(starts[:-1]))
+    find = partial(kernels.find_hits, item=listed, indptr=indptr, relevant=relevant)
     found = over_runs(find, starts, row)
-    hit_user, hit_rank = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    hit_user, place = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    rank = recommended["rank"].gather(place).cast(pl.Int64).to_numpy()
+    is_within = (rank >= 1) & (rank <= depth)
     # The rows of a user need neither stand together nor be in order.
-    return Hits(*kernels.group_distinct(hit_user, hit_rank, len(users)), np.diff(indptr))
+    by_user = kernels.group_distinct(hit_user[is_within], rank[is_within], len(users))
+    return Hits(*by_user, np.diff(indptr))
 
 
 def hit_matrix(

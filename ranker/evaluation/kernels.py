@@ -70,42 +70,40 @@ def misses_ahead(indptr: Int64Array, rank: Int64Array, k: int) -> Float64Array:
 
 @kernel
 def find_hits(
-    starts: Int64Array,
-    row: Int32Array,
-    item: Int64Array,
-    rank: Int64Array,
-    indptr: Int64Array,
-    relevant: Int64Array,
-    depth: int,
+    starts: Int64Array, row: Int32Array, item: Int64Array, indptr: Int64Array, relevant: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
-    """User and rank of each row whose item is among the user's ascending relevant ones.
+    """Users, and the places of those items that are among the user's ascending relevant ones.
 
-    ``row`` is the user of each run of rows, -1 for one that does not matter.
+    ``row`` is the user of each run of items, -1 for one that does not matter.
     """
-    n, n_rows = 0, starts[-1] - starts[0]
-    hit_user, hit_rank = np.empty(n_rows, np.int64), np.empty(n_rows, np.int64)
-    # Which hashes relevant items have: that rules out nearly all of the others in no time.
+    n = 0
+    users = np.empty(starts[-1] - starts[0], np.int64)
+    places = np.empty(len(users), np.int64)
     is_hash = np.zeros(1 << _BITS, np.bool_)
     for run in range(len(row)):
         user = row[run]
         if user < 0:
             continue
         own = relevant[indptr[user] : indptr[user + 1]]
-        is_long = starts[run + 1] - starts[run] > len(own)
-        if is_long:
+        # The hashes of relevant items rule out nearly all of the others, without a branch that
+        # the processor could foresee wrongly. For a few items they are not worth their making.
+        is_many = 4 * (starts[run + 1] - starts[run]) > len(own)
+        if is_many:
             for one in own:
                 is_hash[hash_of(one, _BITS)] = True
-        for i in range(starts[run], starts[run + 1]):
-            if is_long and not is_hash[hash_of(item[i], _BITS)]:
-                continue
-            place = np.searchsorted(own, item[i])
-            if place < len(own) and own[place] == item[i] and 1 <= rank[i] <= depth:
-                hit_user[n], hit_rank[n] = user, rank[i]
-                n += 1
-        if is_long:
+        end = n
+        for place in range(starts[run], starts[run + 1]):
+            places[end] = place
+            end += not is_many or is_hash[hash_of(item[place], _BITS)]
+        if is_many:
             for one in own:
                 is_hash[hash_of(one, _BITS)] = False
-    return hit_user[:n].copy(), hit_rank[:n].copy()
+        for place in places[n:end]:
+            found = np.searchsorted(own, item[place])
+            if found < len(own) and own[found] == item[place]:
+                users[n], places[n] = user, place
+                n += 1
+    return users[:n].copy(), places[:n].copy()
 
 
 @kernel
