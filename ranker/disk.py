@@ -8,14 +8,14 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO
 
 _TEMPORARY_SUFFIX = ".ranker-tmp"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[BufferedRandom]:
     """Open a file that takes the place of ``path`` when the block ends.
 
     Whoever opens ``path`` sees the old content or the new one, after a power cut too: the file is

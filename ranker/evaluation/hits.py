@@ -31,7 +31,8 @@ class Hits:
 
     Examples
     --------
-    >>> hits = Hits.of_matrix(np.array([[False, True, True], [False, False, False]]), np.array([2, 1]))
+    >>> is_hit = np.array([[False, True, True], [False, False, False]])
+    >>> hits = Hits.of_matrix(is_hit, np.array([2, 1]))
     >>> hits.rank, hits.n_within(2)
     (array([2, 3]), array([1, 0]))
     """
@@ -60,6 +61,10 @@ class Hits:
         places = np.broadcast_to(np.asarray(k, np.int64), self.n_relevant.shape)
         counts: Int64Array = kernels.hits_within(self.indptr, self.rank, places)
         return counts
+
+    def n_ideal(self, k: int) -> Int64Array:
+        """Hits of a perfect list among its first k [n_users]."""
+        return np.minimum(self.n_relevant, k)
 
 
 def find_hits(

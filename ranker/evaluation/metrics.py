@@ -81,7 +81,7 @@ def recall_capped(hits: Hits, k: int) -> Float64Array:
     Source: Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018,
     section 4.2.
     """
-    values: Float64Array = hits.n_within(k) / np.minimum(hits.n_relevant, k)
+    values: Float64Array = hits.n_within(k) / hits.n_ideal(k)
     return values
 
 
@@ -124,7 +124,7 @@ def average_precision(hits: Hits, k: int) -> Float64Array:
     Source: Manning, Raghavan, Schütze, *Introduction to Information Retrieval*, equation 8.8,
     cut at k.
     """
-    values: Float64Array = kernels.precision_sum(hits.indptr, hits.rank, k) / np.minimum(hits.n_relevant, k)
+    values: Float64Array = kernels.precision_sum(hits.indptr, hits.rank, k) / hits.n_ideal(k)
     return values
 
 
@@ -150,7 +150,7 @@ def ndcg(hits: Hits, k: int) -> Float64Array:
     Source: Järvelin, Kekäläinen, "Cumulated Gain-Based Evaluation of IR Techniques", TOIS 2002,
     with the discount of Burges et al., ICML 2005.
     """
-    n_ideal = np.minimum(hits.n_relevant, k)
+    n_ideal = hits.n_ideal(k)
     n_places = min(k, max(int(n_ideal.max(initial=1)), int(hits.rank.max(initial=1))))
     discount = 1.0 / np.log2(np.arange(2, n_places + 2))
     gain = kernels.discounted_sum(hits.indptr, hits.rank, discount, k)
@@ -165,7 +165,7 @@ def r_precision(hits: Hits, k: int) -> Float64Array:
     Ranks beyond k hold misses, so give a k that is not below what users have relevant.
     Source: Manning, Raghavan, Schütze, *Introduction to Information Retrieval*, section 8.4.
     """
-    values: Float64Array = hits.n_within(np.minimum(hits.n_relevant, k)) / hits.n_relevant
+    values: Float64Array = hits.n_within(hits.n_ideal(k)) / hits.n_relevant
     return values
 
 
