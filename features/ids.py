@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import Int32Array, Int64Array
+from features.lookup import find, hash_table
 
 _FEW = 64
 
@@ -39,20 +40,25 @@ class Ids:
     @classmethod
     def sorted(cls, *series: pl.Series) -> Ids:
         """Collect the distinct values of all series, in ascending order."""
-        return cls(pl.concat([s.rename("id") for s in series]).unique().sort())
+        ids = pl.concat([s.rename("id") for s in series])
+        if ids.dtype != pl.Int64 or ids.null_count():
+            return cls(ids.unique().sort())
+        ordered = np.sort(ids.to_numpy())
+        is_first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+        return cls(pl.Series("id", ordered[is_first]).set_sorted())
 
     def __len__(self) -> int:
         return len(self.values)
 
     def encode(self, ids: pl.Series) -> Int32Array:
         """Row number of each id, int32; -1 where the id is not among the values."""
-        if len(ids) <= _FEW and self._ascending is not None and ids.dtype == pl.Int64:
-            # A join would read all the values for the sake of a few ids.
-            asked = ids.to_numpy() if not ids.null_count() else None
-            if asked is not None and len(self):
-                place = np.minimum(np.searchsorted(self._ascending, asked), len(self) - 1)
-                rows = np.where(self._ascending[place] == asked, place, -1)
-                return rows.astype(np.int32)
+        if ids.dtype == self.values.dtype == pl.Int64 and not ids.null_count():
+            asked = ids.to_numpy()
+            if 0 < len(ids) <= _FEW and len(self) and self._is_ascending:
+                # A table would be made of all the values for the sake of a few ids.
+                place = np.minimum(np.searchsorted(self._numbers, asked), len(self) - 1)
+                return np.where(self._numbers[place] == asked, place, -1).astype(np.int32)
+            return find(asked, self._numbers, self._table)
         found = (
             ids.rename("id")
             .to_frame()
@@ -66,11 +72,16 @@ class Ids:
         return self.values[np.asarray(rows)]  # which gather would do by way of a query plan
 
     @cached_property
-    def _ascending(self) -> Int64Array | None:
-        """The values, where they are whole numbers in ascending order."""
-        if self.values.dtype != pl.Int64 or not self.values.is_sorted():
-            return None
+    def _is_ascending(self) -> bool:
+        return self.values.is_sorted()
+
+    @cached_property
+    def _numbers(self) -> Int64Array:
         return self.values.to_numpy()
+
+    @cached_property
+    def _table(self) -> Int32Array:
+        return hash_table(self._numbers)
 
     @cached_property
     def _rows(self) -> pl.DataFrame:

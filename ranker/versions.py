@@ -24,7 +24,7 @@ from typing import Any
 
 from features.errors import ConfigError, ModelFormatError
 from ranker.arguments import check_count
-from ranker.disk import flush_folder
+from ranker.disk import flush_folder, remove_leftovers, replacing
 from ranker.persistence import MANIFEST, read_model, write_model
 
 _CURRENT = "current"
@@ -244,20 +244,16 @@ def _pointed_at(folder: Path) -> str | None:
 
 
 def _point_at(folder: Path, name: str) -> None:
-    new = folder / f".{_CURRENT}-new"
-    with new.open("w") as file:
-        file.write(f"{name}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / _CURRENT)
-    flush_folder(folder)
+    with replacing(folder / _CURRENT) as file:
+        file.write(f"{name}\n".encode())
 
 
 def _delete(folder: Path, kept: set[str]) -> None:
     for name in _names(folder):
         if name not in kept:
             shutil.rmtree(folder / _VERSIONS / name)
-    for leftover in folder.glob(".new-*"):  # of a save that was killed
+    remove_leftovers(folder)  # of a save that was killed
+    for leftover in folder.glob(".new-*"):
         shutil.rmtree(leftover)
     if (folder / MANIFEST).is_file():  # a model from before there were versions stood here
         names: list[str] = []

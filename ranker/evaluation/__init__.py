@@ -14,6 +14,7 @@ from ranker.evaluation.evaluate import (
 )
 from ranker.evaluation.exposure import gini, lorenz, lorenz_curve
 from ranker.evaluation.frames import rank_by_score
+from ranker.evaluation.hits import hit_matrix
 from ranker.evaluation.intervals import (
     Interval,
     PairedInterval,
@@ -21,7 +22,7 @@ from ranker.evaluation.intervals import (
     bootstrap_intervals,
     paired_interval,
 )
-from ranker.evaluation.metrics import METRICS, Metric, hit_matrix
+from ranker.evaluation.metrics import METRICS, Metric
 from ranker.evaluation.novelty import mean_information
 from ranker.evaluation.off_policy import (
     OffPolicyEstimate,

@@ -27,6 +27,7 @@ from ranker.evaluation import kernels
 from ranker.evaluation.calibration import codes_of, list_divergence
 from ranker.evaluation.distance import intra_list_distance, list_rows
 from ranker.evaluation.exposure import gini
+from ranker.evaluation.hits import Hits
 from ranker.evaluation.novelty import information_matrix, mean_information
 
 
@@ -40,7 +41,8 @@ class ListFacts:
         Distinct, ascending.
     lists : DataFrame
         ``user_id, item_id, rank``, ids as in ``users``.
-    hits : bool array [n_users, depth]
+    found : Hits
+        Within ``depth``.
     depth : int
     train, other : DataFrame, optional
         ``user_id, item_id`` of what was taken before; further lists.
@@ -52,7 +54,7 @@ class ListFacts:
 
     users: pl.Series
     lists: pl.DataFrame
-    hits: BoolArray
+    found: Hits
     depth: int
     train: pl.DataFrame | None = None
     other: pl.DataFrame | None = None
@@ -64,6 +66,11 @@ class ListFacts:
         """Whatever is listed or was taken."""
         frames = [self.lists, self.train, self.other]
         return Ids.sorted(*(frame["item_id"] for frame in frames if frame is not None))
+
+    @cached_property
+    def hits(self) -> BoolArray:
+        """Whether the item at each rank is relevant [n_users, depth]."""
+        return self.found.matrix(self.depth)
 
     @cached_property
     def rows(self) -> Int64Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import index
 
 import numpy as np
@@ -12,11 +11,13 @@ from numpy.typing import NDArray
 
 from features.arrays import Float32Array
 from features.errors import ConfigError, SchemaError
+from features.ids import Ids
 from ranker.evaluation.beyond import LIST_METRICS, SYSTEM_METRICS, ListFacts, check_needs
 from ranker.evaluation.calibration import check_categories
 from ranker.evaluation.frames import FrameLike, check_pairs, check_recommendations
+from ranker.evaluation.hits import find_hits
 from ranker.evaluation.intervals import bootstrap_intervals
-from ranker.evaluation.metrics import METRICS, check_metric_name, hit_matrix
+from ranker.evaluation.metrics import METRICS, check_metric_name
 
 COVERAGE = "coverage"
 DEFAULT_METRICS = ("ndcg", "recall", "map", "mrr", "hit_rate", COVERAGE)
@@ -104,16 +105,16 @@ def evaluate(
     ('mrr', 2, 0.25, 0.0, 0.5, 2)
     """
     cells = _cells(metrics, k, _given(train, other, embedding, categories))
-    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding, categories)
+    facts = _judge(recommendations, test, cells, train, exclude_seen, other, embedding, categories)
     of_user = [cell for cell in cells if cell[0] not in SYSTEM_METRICS]
     summary: dict[Cell, tuple[float, float | None, float | None]] = {}
     if of_user:
-        intervals = bootstrap_intervals(_values(judged, of_user), random_state=random_state)
+        intervals = bootstrap_intervals(_values(facts, of_user), random_state=random_state)
         summary |= {c: (i.mean, i.low, i.high) for c, i in zip(of_user, intervals, strict=True)}
     for name, depth in cells:
         if name in SYSTEM_METRICS:
-            summary[name, depth] = (SYSTEM_METRICS[name](judged.facts, k=depth), None, None)
-    n_users = len(judged.users)
+            summary[name, depth] = (SYSTEM_METRICS[name](facts, k=depth), None, None)
+    n_users = len(facts.users)
     rows = [(*cell, *summary[cell], n_users) for cell in cells]
     schema = {"metric": pl.String, "k": pl.Int64, "mean": pl.Float64}
     schema |= {"ci_low": pl.Float64, "ci_high": pl.Float64, "n_users": pl.Int64}
@@ -152,9 +153,9 @@ def evaluate_per_user(
         As :func:`evaluate`; ConfigError also where coverage or gini is asked for.
     """
     cells = _cells(metrics, k, _given(train, other, embedding, categories), per_user=True)
-    judged = _judge(recommendations, test, cells, train, exclude_seen, other, embedding, categories)
-    values = _values(judged, cells)
-    users = judged.users.cast(test.collect_schema()["user_id"])
+    facts = _judge(recommendations, test, cells, train, exclude_seen, other, embedding, categories)
+    values = _values(facts, cells)
+    users = facts.users.cast(test.collect_schema()["user_id"])
     return pl.concat(
         pl.DataFrame({"user_id": users, "value": values[:, position]}).select(
             "user_id",
@@ -166,16 +167,6 @@ def evaluate_per_user(
     )
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """Test users in ascending order with their hits, and what else is known of their lists."""
-
-    users: pl.Series
-    hits: NDArray[np.bool_]
-    n_relevant: NDArray[np.int64]
-    facts: ListFacts
-
-
 def _judge(
     recommendations: FrameLike,
     test: FrameLike,
@@ -185,7 +176,7 @@ def _judge(
     other: FrameLike | None,
     embedding: Embedding | None,
     categories: FrameLike | None,
-) -> _Judged:
+) -> ListFacts:
     if exclude_seen and train is None:
         raise ConfigError("exclude_seen=True needs train=, the interactions that users have seen")
     pairs = truth = check_pairs(test, table="test")
@@ -197,31 +188,30 @@ def _judge(
         if truth.height == 0:
             problem = f"all {pairs.height} rows are pairs that train has already, so exclude_seen "
             raise SchemaError("test", [problem + "leaves no user; pass False where items repeat"])
-    users = truth["user_id"].unique().sort()
+    users = Ids.sorted(truth["user_id"]).values
     depth = max(depth for _, depth in cells)
-    hits, n_relevant = hit_matrix(lists, truth, users, depth=depth)
-    facts = ListFacts(
+    return ListFacts(
         users,
         lists,
-        hits,
+        find_hits(lists, truth, users, depth=depth),
         depth,
         train=seen,
         other=others,
         embedding=embedding,
         categories=None if categories is None else check_categories(categories, like=pairs),
     )
-    return _Judged(users, hits, n_relevant, facts)
 
 
-def _values(judged: _Judged, cells: Sequence[Cell]) -> NDArray[np.float64]:
-    """Float64 [n_users, n_cells] of the metric and depth of each cell."""
-    columns = []
-    for name, depth in cells:
-        if name in LIST_METRICS:
-            columns.append(LIST_METRICS[name](judged.facts, k=depth))
-        else:
-            columns.append(METRICS[name](judged.hits, judged.n_relevant, k=depth))
-    return np.column_stack(columns)
+def _values(facts: ListFacts, cells: Sequence[Cell]) -> NDArray[np.float64]:
+    """Float64 [n_users, n_cells] of the metric and depth of each cell, in order of columns."""
+    return np.stack(
+        [
+            LIST_METRICS[name](facts, k=depth)
+            if name in LIST_METRICS
+            else METRICS[name].formula(facts.found, depth)
+            for name, depth in cells
+        ]
+    ).T
 
 
 def _given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from features.errors import SchemaError
 from features.ids import Ids
 from features.schema import canonical_ids, check_is_frame
 from ranker.evaluation import kernels
+from ranker.evaluation.runs import over_runs, run_starts
 
 FrameLike = pl.DataFrame | pl.LazyFrame
 IDS = ("user_id", "item_id")
@@ -166,24 +168,24 @@ def _is_plainly_distinct(lists: pl.DataFrame) -> bool:
     It can where the rows of each user stand together, which is how lists are made; elsewhere
     nothing is said.
     """
-    user, item = (
-        ids.to_numpy() if (ids := lists[column]).dtype == pl.Int64 else _numbers(ids)
-        for column in IDS
-    )
-    rank = lists["rank"]
-    if not rank.dtype.is_integer():
+    if not lists["rank"].dtype.is_integer():
         return False
-    starts = kernels.run_starts(user)
-    first = user[starts[:-1]]
-    if not (first[1:] > first[:-1]).all() and len(np.unique(first)) < len(first):
-        return False
+    starts = run_starts(lists["user_id"])
+    first = lists["user_id"].gather(starts[:-1])
     # A rank beyond Int64 becomes null, which is no array of integers: the slow way names it.
-    rank = rank.cast(pl.Int64, strict=False)
-    return not rank.null_count() and kernels.runs_are_distinct(starts, item, rank.to_numpy())
+    rank = lists["rank"].cast(pl.Int64, strict=False)
+    if rank.null_count() or first.n_unique() < len(first):
+        return False
+    check = partial(
+        kernels.runs_are_distinct, item=_numbers(lists["item_id"]), rank=rank.to_numpy()
+    )
+    return all(over_runs(check, starts))
 
 
 def _numbers(ids: pl.Series) -> Int64Array:
     """Equal numbers for equal ids."""
+    if ids.dtype == pl.Int64:
+        return ids.to_numpy()
     if ids.dtype.is_integer():
         return ids.cast(pl.Int64, wrap_numerical=True).to_numpy()
     ids = canonical_ids(ids)

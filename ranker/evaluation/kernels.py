@@ -4,129 +4,106 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.arrays import BoolArray, Float64Array, Int64Array
+from features.arrays import Float64Array, Int32Array, Int64Array
 from features.kernel import kernel
+from features.lookup import hash_of
+
+_BITS = 12  # a table of 4 KB
+_SHORT = 32
 
 
 @kernel
-def hits_among(hits: BoolArray, n_places: Int64Array) -> Int64Array:
-    """Hits within the first ``n_places`` of each row."""
-    n = np.zeros(hits.shape[0], np.int64)
-    for user in range(hits.shape[0]):
-        for place in range(min(n_places[user], hits.shape[1])):
-            n[user] += hits[user, place]
+def hits_within(indptr: Int64Array, rank: Int64Array, n_places: Int64Array) -> Int64Array:
+    """Hits within the first ``n_places`` of each list."""
+    n = np.zeros(len(indptr) - 1, np.int64)
+    for user in range(len(n)):
+        for hit in range(indptr[user], indptr[user + 1]):
+            n[user] += rank[hit] <= n_places[user]
     return n
 
 
 @kernel
-def reciprocal_rank(hits: BoolArray, k: int) -> Float64Array:
+def reciprocal_rank(indptr: Int64Array, rank: Int64Array, k: int) -> Float64Array:
     """One over the rank of the first hit within k; 0 without."""
-    values = np.zeros(hits.shape[0])
-    for user in range(hits.shape[0]):
-        for place in range(k):
-            if hits[user, place]:
-                values[user] = 1.0 / (place + 1)
-                break
+    values = np.zeros(len(indptr) - 1)
+    for user in range(len(values)):
+        first = indptr[user]
+        if first < indptr[user + 1] and rank[first] <= k:
+            values[user] = 1.0 / rank[first]
     return values
 
 
 @kernel
-def precision_sum(hits: BoolArray, k: int) -> Float64Array:
+def precision_sum(indptr: Int64Array, rank: Int64Array, k: int) -> Float64Array:
     """Precision at the ranks of the hits within k, added up."""
-    values = np.zeros(hits.shape[0])
-    for user in range(hits.shape[0]):
-        n = 0
-        for place in range(k):
-            if hits[user, place]:
-                n += 1
-                values[user] += n / (place + 1)
+    values = np.zeros(len(indptr) - 1)
+    for user in range(len(values)):
+        for hit in range(indptr[user], indptr[user + 1]):
+            if rank[hit] <= k:
+                values[user] += (hit - indptr[user] + 1) / rank[hit]
     return values
 
 
 @kernel
-def discounted_sum(hits: BoolArray, discount: Float64Array, k: int) -> Float64Array:
+def discounted_sum(
+    indptr: Int64Array, rank: Int64Array, discount: Float64Array, k: int
+) -> Float64Array:
     """What the ranks of the hits within k are worth, added up."""
-    values = np.zeros(hits.shape[0])
-    for user in range(hits.shape[0]):
-        for place in range(k):
-            if hits[user, place]:
-                values[user] += discount[place]
+    values = np.zeros(len(indptr) - 1)
+    for user in range(len(values)):
+        for hit in range(indptr[user], indptr[user + 1]):
+            if rank[hit] <= k:
+                values[user] += discount[rank[hit] - 1]
     return values
 
 
 @kernel
-def ordered_pairs(hits: BoolArray, n_columns: int, k: int) -> Float64Array:
-    """Pairs of a hit and a miss behind it within k; places without a column hold misses."""
-    pairs = np.zeros(hits.shape[0])
-    for user in range(hits.shape[0]):
-        n_misses, n_hits = 0, 0
-        for place in range(n_columns):
-            if hits[user, place]:
-                n_hits += 1
-                pairs[user] -= n_misses  # those ahead of it, out of all that are added below
-            else:
-                n_misses += 1
-        pairs[user] += n_hits * (n_misses + k - n_columns)
+def misses_ahead(indptr: Int64Array, rank: Int64Array, k: int) -> Float64Array:
+    """Pairs of a hit within k and a miss ahead of it."""
+    pairs = np.zeros(len(indptr) - 1)
+    for user in range(len(pairs)):
+        for hit in range(indptr[user], indptr[user + 1]):
+            if rank[hit] <= k:
+                pairs[user] += rank[hit] - 1 - (hit - indptr[user])
     return pairs
 
 
 @kernel
-def find_sorted(values: Int64Array, ascending: Int64Array) -> Int64Array:
-    """Place of each value among distinct ascending ones, -1 where it is none of them.
+def find_hits(
+    starts: Int64Array, row: Int32Array, item: Int64Array, indptr: Int64Array, relevant: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Users, and the places of those items that are among the user's ascending relevant ones.
 
-    A value that repeats the one before it, as users of lists do, costs nothing.
+    ``row`` is the user of each run of items, -1 for one that does not matter.
     """
-    places = np.empty(len(values), np.int64)
-    last = -1
-    for row in range(len(values)):
-        if row == 0 or values[row] != values[row - 1]:
-            last = np.searchsorted(ascending, values[row])
-            if last == len(ascending) or ascending[last] != values[row]:
-                last = -1
-        places[row] = last
-    return places
-
-
-@kernel
-def mark_hits(
-    row: Int64Array,
-    item: Int64Array,
-    rank: Int64Array,
-    indptr: Int64Array,
-    relevant: Int64Array,
-    hits: BoolArray,
-) -> None:
-    """Set ``hits`` where the item at a rank is among the user's ascending relevant ones."""
-    depth = hits.shape[1]
-    for i in range(len(row)):
-        user = row[i]
-        if user < 0 or rank[i] < 1 or rank[i] > depth:
+    n = 0
+    users = np.empty(starts[-1] - starts[0], np.int64)
+    places = np.empty(len(users), np.int64)
+    is_hash = np.zeros(1 << _BITS, np.bool_)
+    for run in range(len(row)):
+        user = row[run]
+        if user < 0:
             continue
-        low, high = indptr[user], indptr[user + 1]
-        while low < high:
-            middle = (low + high) // 2
-            if relevant[middle] < item[i]:
-                low = middle + 1
-            else:
-                high = middle
-        if low < indptr[user + 1] and relevant[low] == item[i]:
-            hits[user, rank[i] - 1] = True
-
-
-@kernel
-def run_starts(values: Int64Array) -> Int64Array:
-    """Where runs of equal values start, and the number of values at the end."""
-    n = 0
-    for i in range(len(values)):
-        n += i == 0 or values[i] != values[i - 1]
-    starts = np.empty(n + 1, np.int64)
-    starts[n] = len(values)
-    n = 0
-    for i in range(len(values)):
-        if i == 0 or values[i] != values[i - 1]:
-            starts[n] = i
-            n += 1
-    return starts
+        own = relevant[indptr[user] : indptr[user + 1]]
+        # The hashes of relevant items rule out nearly all of the others, without a branch that
+        # the processor could foresee wrongly. For a few items they are not worth their making.
+        is_many = 4 * (starts[run + 1] - starts[run]) > len(own)
+        if is_many:
+            for one in own:
+                is_hash[hash_of(one, _BITS)] = True
+        end = n
+        for place in range(starts[run], starts[run + 1]):
+            places[end] = place
+            end += not is_many or is_hash[hash_of(item[place], _BITS)]
+        if is_many:
+            for one in own:
+                is_hash[hash_of(one, _BITS)] = False
+        for place in places[n:end]:
+            found = np.searchsorted(own, item[place])
+            if found < len(own) and own[found] == item[place]:
+                users[n], places[n] = user, place
+                n += 1
+    return users[:n].copy(), places[:n].copy()
 
 
 @kernel
@@ -149,7 +126,7 @@ def runs_are_distinct(starts: Int64Array, item: Int64Array, rank: Int64Array) ->
         for i in range(starts[run], starts[run + 1]):
             if i > starts[run] and rank[i] <= rank[i - 1]:
                 return False
-            place = ((item[i] * 0x9E3779B97F4A7C1) >> 20) & mask
+            place = hash_of(item[i], bits)
             while place_run[place] == run:
                 if place_item[place] == item[i]:
                     return False
@@ -194,10 +171,25 @@ def group_distinct(
     indptr = np.zeros(n_groups + 1, np.int64)
     n = 0
     for g in range(n_groups):
-        own = np.sort(values[ends[g] : ends[g + 1]])
+        own = values[ends[g] : ends[g + 1]]
+        if len(own) > _SHORT:
+            own.sort()
+        else:
+            insertion_sort(own)
         for i in range(len(own)):
             if i == 0 or own[i] != own[i - 1]:
                 values[n] = own[i]
                 n += 1
         indptr[g + 1] = n
     return indptr, values[:n]
+
+
+@kernel
+def insertion_sort(values: Int64Array) -> None:
+    """Sort a few values where they are, which the general way takes three times as long for."""
+    for i in range(1, len(values)):
+        value, place = values[i], i
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value

@@ -1,13 +1,11 @@
-"""Files that are there whole or not at all, and the lock on a folder."""
+"""The files of an export, the lock on its folder, and what to do where the disk fails."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import shutil
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +14,13 @@ from typing import IO
 import polars as pl
 
 from features.errors import ExportError
-from ranker.disk import flush_folder
+from ranker.disk import flush_folder, replacing
 
-_TEMPORARY_SUFFIX = ".ranker-tmp"
 _CANNOT_LOCK = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP)
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> str:
-    """Let ``write`` fill a temporary file, flush that to the disk and rename it to ``path``.
-
-    Whoever opens ``path`` sees the old content or the new one, after a crash too: the file is
-    flushed before the rename and the folder after it.
+    """Let ``write`` fill a file that then takes the place of ``path``, whole or not at all.
 
     Returns
     -------
@@ -38,22 +32,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> str:
     ExportError
         The disk is full, the folder cannot be written... What was at ``path`` is untouched.
     """
-    # The name is its own: a worker that is thought dead may still be at the same file.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
-    with explained("write", path):
-        try:
-            with temporary.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            with temporary.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        flush_folder(path.parent)
-    return digest
+    with explained("write", path), replacing(path) as file:
+        write(file)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove(path: Path) -> None:
@@ -61,26 +43,6 @@ def remove(path: Path) -> None:
     with explained("delete", path):
         path.unlink(missing_ok=True)
         flush_folder(path.parent)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files and folders that a killed run left in ``folder``."""
-    with explained("clean", folder):
-        for leftover in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
-            if leftover.is_dir() and not leftover.is_symlink():
-                shutil.rmtree(leftover)
-            else:
-                leftover.unlink(missing_ok=True)
-
-
-@contextmanager
-def temporary_folder(folder: Path, name: str) -> Iterator[Path]:
-    """A path within ``folder`` for a folder that is deleted afterwards, by the next run at last."""
-    path = folder / f".{name}{_TEMPORARY_SUFFIX}"
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str | None:

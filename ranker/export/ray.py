@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import ConfigError, ExportError, MissingExtraError
-from ranker.export.files import temporary_folder
+from ranker.disk import temporary_folder
 from ranker.export.make import Job, make_shards
 from ranker.export.memory import ChunkSizes
 from ranker.export.shards import Shard

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import ConfigError, ExportError
+from ranker.disk import remove_leftovers
 from ranker.distribution import package_version
 from ranker.export.files import (
+    explained,
     locked,
     prepare_folder,
     remove,
-    remove_leftovers,
     sha256_of,
     write_atomically,
 )
@@ -183,7 +184,8 @@ def export_recommendations(
     folder = prepare_folder(path)
     with locked(folder):
         plan = _agree_on_plan(folder, plan, adopt_n_shards=n_shards is None)
-        remove_leftovers(folder)
+        with explained("clean", folder):
+            remove_leftovers(folder)
         finished = _finished_shards(folder, plan)
         if len(finished) < plan.n_shards and (folder / SUCCESS_FILE).exists():
             # Readers must not take the folder for whole while a damaged shard is replaced.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError
+from ranker.disk import aside_of, replacing
 from ranker.evaluation.frames import FrameLike
 from ranker.recommender import TwoStageRecommender
 from ranker.report.collect import collect_report
@@ -16,7 +16,7 @@ from ranker.report.svg import check_extra
 
 
 def write_report(
-    path: str | Path,
+    path: str | os.PathLike[str],
     recommender: TwoStageRecommender,
     train: FrameLike,
     test: FrameLike,
@@ -28,7 +28,7 @@ def write_report(
 
     Parameters
     ----------
-    path : str or Path
+    path : str or os.PathLike
         A file, which is replaced if it is there; written aside and renamed.
     recommender, train, test, options
         See :func:`ranker.report.collect_report`.
@@ -48,13 +48,14 @@ def write_report(
     path = check_destination(path)
     page = render_report(collect_report(recommender, train, test, **options))
     try:
-        _write(path, page.encode())
+        with replacing(path) as file:
+            file.write(page.encode())
     except OSError as error:
         raise _cannot(path, error) from error
     return path
 
 
-def check_destination(path: str | Path) -> Path:
+def check_destination(path: str | os.PathLike[str]) -> Path:
     """Make sure, before anything takes long, that a report can be drawn and written.
 
     Raises
@@ -70,30 +71,12 @@ def check_destination(path: str | Path) -> Path:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = _aside(path)
+        aside = aside_of(path)
         aside.touch()
         aside.unlink()
     except OSError as error:
         raise _cannot(path, error) from error
     return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = _aside(path)
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}-{os.getpid()}")
 
 
 def _cannot(path: Path, error: OSError) -> ConfigError:
