@@ -94,10 +94,11 @@ class ALS(VectorGenerator):
         kept = np.searchsorted(later.item_, growth.item_row[self.item_])
         later.vectors_[kept] = self.vectors_
         changed = np.flatnonzero(growth.is_item_changed[later.item_])
+        confidence = later._confidence(history)
         with one_blas_thread():
             solver = later._solver()
-            solver.user_factors = later._fold_in(history)
-            takers = later._confidence(history).T.tocsr()[changed]
+            solver.user_factors = solver.recalculate_user(np.arange(history.n_users), confidence)
+            takers = confidence[:, changed].T.tocsr()
             # A copy, so that nothing that follows from the former vectors is taken for theirs.
             later.vectors_ = later.vectors_.copy()
             later.vectors_[changed] = solver.recalculate_item(np.arange(len(changed)), takers)
