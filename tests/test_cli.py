@@ -191,7 +191,7 @@ def test_doctor_fails_on_a_mapping_to_a_column_that_is_not_there(
     )
     assert run("doctor", folder / "ranker.toml") == 1
     out = " ".join(capsys.readouterr().out.split())
-    assert "user_id: mapped to 'custumer', but the file has no such column" in out
+    assert "user_id: mapped to 'custumer', but the table has no such column" in out
     assert "the nearest is 'customer'" in out
     # The second table is looked at as well.
     assert (
