@@ -77,8 +77,8 @@ class Query:
         ------
         ConfigError
             The database cannot be reached or does not understand; or the answer has columns of a
-            type that is read as bytes (``uuid``, enums and ``bytea`` of PostgreSQL): cast those
-            in the query. No message shows a password.
+            type that is read as bytes (``uuid`` and ``bytea`` of PostgreSQL): cast those in the
+            query. No message shows a password.
         MissingExtraError
             Without the extra ``duckdb`` or ``postgres``.
         """
@@ -159,6 +159,6 @@ def _plain(column: pl.Series, query: Query) -> pl.Series:
         return text.cast(pl.Float64) if is_number else text
     name = column.name
     raise ConfigError(
-        f"{query}: {name} has a type that is read as bytes, as uuid, enums, bytea and arrays of "
-        f"numeric are; cast it in the query, for instance CAST({name} AS text), or leave it out"
+        f"{query}: {name} has a type that is read as bytes, as uuid, bytea and arrays of numeric "
+        f"are; cast it in the query, for instance CAST({name} AS text), or leave it out"
     )

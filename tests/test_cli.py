@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from features.clock import Clock
-from features.errors import ConfigError, SchemaError
+from features.errors import ConfigError
 from features.schema import check_interactions
 from ranker.cli import commands, exports, log_summary, main
 from ranker.cli.doctor import examine_tables
@@ -435,7 +435,9 @@ def test_users_to_export_need_their_column(tmp_path: Path):
     found = exports._read_users(str(tmp_path / "users.parquet"), pl.Int64())
     assert found.to_list() == [7, 8]
     pl.DataFrame({"customer": [1]}).write_parquet(tmp_path / "users.parquet")
-    with pytest.raises(SchemaError, match=r"no column 'user_id' among \['customer'\]"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)\[export\] users: .*no column 'user_id' among \['customer'\]"
+    ):
         exports._read_users(str(tmp_path / "users.parquet"), pl.Int64())
 
 

@@ -33,7 +33,10 @@ def read(reader: Callable[[_S], T], file: _S) -> T:
         if not isinstance(file, Query) and is_url(file):
             # The lines below hold the server's page. The error itself may hold a password.
             text = without_secrets(str(error).partition("\n")[0], file)
-            raise ConfigError(f"{source_name(file)}: cannot be read: {text}") from None
+            raise ConfigError(
+                f"{source_name(file)}: cannot be read: {text}; check the address, and the keys in "
+                f"the environment that Polars reads it with"
+            ) from None
         raise ConfigError(f"{source_name(file)}: cannot be read: {error}") from error
 
 
