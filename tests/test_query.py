@@ -71,7 +71,8 @@ def test_a_database_file_is_only_read(folder: Path) -> None:
 
 def test_types_of_duckdb() -> None:
     sql = """SELECT 7::UTINYINT AS n, 1.5::DECIMAL(4, 2) AS d,
-        TIMESTAMPTZ '2024-01-01 12:00+02' AS t, DATE '2024-01-01' AS day, ['x'] AS tags, 'view'::ENUM('view', 'cart') AS event,
+        TIMESTAMPTZ '2024-01-01 12:00+02' AS t, DATE '2024-01-01' AS day, ['x'] AS tags,
+        'view'::ENUM('view', 'cart') AS event,
         '{"a": 1}'::JSON AS j, '6dfa04ff-1a5b-4bd6-8ae7-3d1c2a1f0d3f'::UUID AS u -- a comment"""
     found = Query(sql, MEMORY).read()
     zone = found.schema["t"].time_zone
