@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from ranker.query import Query
 if TYPE_CHECKING:
     import polars as pl
 
+_logger = logging.getLogger(__name__)
 PUBLISH_TO = "RANKER_PUBLISH_TO"
 """Environment variable with the address that `publish` takes by default."""
 
@@ -76,7 +77,7 @@ def _verify(folder: str, *, json: bool, quiet: bool) -> int:
     except ExportError as error:
         if json:
             print_json({"error": str(error)})
-        print(f"ranker: {error}", file=sys.stderr)
+        _logger.error("%s", error)
         return 1
     if json:
         print_json(asdict(result))
