@@ -63,7 +63,8 @@ def _secrets(url: str) -> list[str]:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return [url]
+        login = url.partition("://")[2].rpartition("@")[0]
+        return [part for part in (url, login, login.partition(":")[2]) if part]
     user, _, _ = parts.netloc.rpartition("@")
     asked = parse_qs(parts.query)
     found = {parts.query, user.partition(":")[2], *asked.get("password", [])}

@@ -81,6 +81,19 @@ def test_what_cannot_be_read_is_told_without_secrets(store: str, name, message, 
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("url", ["https://[x/log.parquet", "s3:///log.csv", "ftp://host/log.csv"])
+def test_addresses_that_are_none(url: str) -> None:
+    for read in (load_table, scan_table):
+        with pytest.raises(ConfigError, match=r"cannot be read: .*check the address"):
+            read(url)
+
+
+def test_an_address_that_cannot_be_parsed_keeps_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_table("https://me:kennwort@[x/log.parquet")
+    assert "kennwort" not in str(caught.value)
+
+
 def test_columns_that_are_not_there(store: str) -> None:
     with pytest.raises(SchemaError, match="user_id: mapped to 'customer', but the table") as caught:
         load_table(f"{store}/log.parquet?{SIGNATURE}", columns={"user_id": "customer"})

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar, get_args
-from urllib.parse import urlsplit
 
 import polars as pl
 
@@ -226,7 +225,8 @@ def _format(source: Source) -> str:
     """The ending; that of a query is empty, for its columns have types."""
     if isinstance(source, Query):
         return ""
-    name = Path(urlsplit(os.fspath(source)).path if is_url(source) else source).name
+    path = os.fspath(source)
+    name = Path(path.partition("?")[0] if is_url(path) else path).name
     return Path(name.lower().removesuffix(".gz")).suffix
 
 
