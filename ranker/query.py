@@ -110,10 +110,10 @@ class Query:
                 config={"file_search_path": str(folder)},
             )
             with closing(connection):
-                statements = connection.extract_statements(self.sql)
-                if len(statements) == 1:
+                kinds = [one.type.name for one in connection.extract_statements(self.sql)]
+                if kinds in (["SELECT"], ["MULTI"]):  # the latter is a PIVOT
                     return pl.DataFrame(connection.sql(self.sql))
-        raise self._error(f"it has {len(statements)} statements; give one SELECT")
+        raise self._error(f"expected one SELECT, not {' and '.join(kinds) or 'a mere comment'}")
 
     def _postgres(self) -> pl.DataFrame:
         try:
