@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import types
+import warnings
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +17,11 @@ import polars as pl
 import pytest
 
 from features.clock import Clock
-from features.errors import ConfigError, SchemaError
+from features.errors import ConfigError
 from features.schema import check_interactions
 from ranker.cli import commands, exports, log_summary, main
 from ranker.cli.doctor import examine_tables
+from ranker.cli.logs import logged
 from ranker.config import example_config
 from ranker.datasets import Dataset
 from ranker.evaluation import split_by_time
@@ -191,7 +194,7 @@ def test_doctor_fails_on_a_mapping_to_a_column_that_is_not_there(
     )
     assert run("doctor", folder / "ranker.toml") == 1
     out = " ".join(capsys.readouterr().out.split())
-    assert "user_id: mapped to 'custumer', but the file has no such column" in out
+    assert "user_id: mapped to 'custumer', but the table has no such column" in out
     assert "the nearest is 'customer'" in out
     # The second table is looked at as well.
     assert (
@@ -435,7 +438,9 @@ def test_users_to_export_need_their_column(tmp_path: Path):
     found = exports._read_users(str(tmp_path / "users.parquet"), pl.Int64())
     assert found.to_list() == [7, 8]
     pl.DataFrame({"customer": [1]}).write_parquet(tmp_path / "users.parquet")
-    with pytest.raises(SchemaError, match=r"no column 'user_id' among \['customer'\]"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)\[export\] users: .*no column 'user_id' among \['customer'\]"
+    ):
         exports._read_users(str(tmp_path / "users.parquet"), pl.Int64())
 
 
@@ -497,3 +502,57 @@ def test_hanging_paragraph():
     assert (
         hanging("PASS  " + "word " * 30, indent=6, width=40).splitlines()[1].startswith("      w")
     )
+
+
+# --- Logging ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_errors_and_warnings_as_lines_of_json(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, before: bool
+):
+    option = ("--log-format", "json")
+
+    def noisy(*, path: str, quiet: bool) -> int:
+        assert not quiet
+        assert os.environ["RANKER_QUIET"] == "1"  # no bars between the lines
+        logging.getLogger("ranker.gate").warning("the %s is\nworse", "second stage")
+        logging.getLogger("ranker.gate").info("not told")
+        warnings.warn("of a library", UserWarning, stacklevel=1)
+        raise ConfigError(f"{path}: no")
+
+    monkeypatch.setattr(commands, "init", noisy)
+    handlers = list(logging.getLogger().handlers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        arguments = (*option, "init", "x") if before else ("init", "x", *option)
+        assert run(*arguments) == 2
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["level"], line["logger"]) for line in lines] == [
+        ("WARNING", "ranker.gate"),
+        ("WARNING", "py.warnings"),
+        ("ERROR", "ranker.cli.run"),
+    ]
+    assert lines[0]["message"] == "the second stage is\nworse"
+    assert "of a library" in lines[1]["message"]
+    assert lines[2]["message"] == "x: no"
+    for line in lines:
+        assert datetime.fromisoformat(line["time"]).tzinfo == UTC
+        assert set(line) == {"time", "level", "logger", "message"}
+    assert logging.getLogger().handlers == handlers
+
+
+def test_an_exception_that_is_logged_is_in_its_line(capsys: pytest.CaptureFixture[str]):
+    with logged("json"):
+        try:
+            raise ValueError("why")
+        except ValueError:
+            logging.getLogger("x").exception("what")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["exception"].endswith("ValueError: why")
+
+
+def test_warnings_as_text(capsys: pytest.CaptureFixture[str]):
+    with logged("text"):
+        logging.getLogger("ranker.gate").warning("worse")
+    assert capsys.readouterr().err == "ranker: worse\n"

@@ -398,7 +398,7 @@ def test_table_mapping_the_wrong_way_round(tmp_path: Path):
 
 def test_table_mapping_onto_a_column_that_exists(tmp_path: Path):
     (tmp_path / "log.csv").write_text("user_id,customer,item_id\n1,5,2\n")
-    with pytest.raises(SchemaError, match=r"the file has a column 'user_id' too"):
+    with pytest.raises(SchemaError, match=r"the table has a column 'user_id' too"):
         load_table(tmp_path / "log.csv", columns={"user_id": "customer"})
     swapped = load_table(
         tmp_path / "log.csv", columns={"user_id": "customer", "account": "user_id"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ranker.recommender import TwoStageRecommender
 
 Command: TypeAlias = Callable[..., int]
+
+_logger = logging.getLogger(__name__)
 
 
 def demo(*, output: str, random_state: int, quiet: bool) -> int:  # noqa: ARG001
@@ -160,12 +162,8 @@ def recommend(*, model: str, user: str, k: int, include_seen: bool, quiet: bool)
         raise ConfigError(f"-k {k}: expected a whole number from 1")
     recommender = load_model(Path(model))
     users = cast_ids(pl.Series("user_id", [user]), recommender.user_ids.dtype)
-    if users[0] not in recommender.user_ids:
-        say(
-            f"user {user} is not known to the model: this is its list for new users",
-            quiet=quiet,
-            file=sys.stderr,
-        )
+    if users[0] not in recommender.user_ids and not quiet:
+        _logger.warning("user %s is not known to the model: this is its list for new users", user)
     lists = recommender.recommend(users, k=k, exclude_seen=False if include_seen else None)
     print(format_table(lists.select("rank", "item_id", "score")))
     return 0
@@ -176,7 +174,7 @@ def _load(settings: Config) -> Dataset:
 
     data, notes = load_data(settings.data)
     for note in notes:
-        print(f"ranker: {note}", file=sys.stderr)
+        _logger.warning("%s", note)
     return data
 
 

@@ -18,6 +18,7 @@ from features.schema import (
     interaction_problems,
     time_columns,
 )
+from ranker.addresses import without_secrets
 from ranker.border import no_id_in_common
 from ranker.cli.loading import Tables, scan_data
 from ranker.cli.log_summary import LogSummary
@@ -74,8 +75,9 @@ class Finding:
 def examine(config: Config) -> list[Finding]:
     """Look at the tables of a configuration.
 
-    Interactions from files are read in streams, several times, and never held in memory: no more
-    is than a row per user and per item. Tables of items and users are read.
+    Interactions from files and addresses are read in streams, several times, and never held in
+    memory: no more is than a row per user and per item. Tables of items and users are read, and so
+    is what a query answers, once.
 
     Returns
     -------
@@ -93,7 +95,9 @@ def examine(config: Config) -> list[Finding]:
     except RankerError as error:
         return [Finding("FAIL", "data", "readable", str(error))]
     except (pl.exceptions.PolarsError, OSError) as error:  # deep in a file that is only scanned
-        return [Finding("FAIL", "data", "readable", f"a file cannot be read to its end: {error}")]
+        log = config.data.interactions
+        text = without_secrets(error, log) if isinstance(log, str) else str(error)
+        return [Finding("FAIL", "data", "readable", f"a file cannot be read to its end: {text}")]
 
 
 def examine_tables(data: Dataset | Tables, split: dict[str, Any] | None = None) -> list[Finding]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from features.errors import ConfigError, ExportError
+from features.errors import ConfigError, ExportError, RankerError
 from ranker.cli.commands import cast_ids, load_model, print_json, say
 from ranker.cli.heap import keep_heap_small
 from ranker.config import load_config
+from ranker.query import Query
 
 if TYPE_CHECKING:
     import polars as pl
 
+_logger = logging.getLogger(__name__)
 PUBLISH_TO = "RANKER_PUBLISH_TO"
 """Environment variable with the address that `publish` takes by default."""
 
@@ -75,7 +77,7 @@ def _verify(folder: str, *, json: bool, quiet: bool) -> int:
     except ExportError as error:
         if json:
             print_json({"error": str(error)})
-        print(f"ranker: {error}", file=sys.stderr)
+        _logger.error("%s", error)
         return 1
     if json:
         print_json(asdict(result))
@@ -107,15 +109,20 @@ def publish(*, folder: str, to: str | None, name: str | None, json: bool, quiet:
     return 0
 
 
-def _read_users(path: str, dtype: pl.DataType) -> pl.Series:
+def _read_users(source: str | Query, dtype: pl.DataType) -> pl.Series:
     from ranker.datasets import load_table
+    from ranker.datasets.files import source_name
     from ranker.export.users import as_series
 
-    if path.endswith(".parquet"):  # of a wide table only the ids are read
-        return cast_ids(as_series(path, dtype), dtype)
-    table = load_table(path)
-    if "user_id" not in table.columns:
-        raise ConfigError(
-            f"{path}: no column user_id among {table.columns}; it holds the users to export"
-        )
-    return cast_ids(table["user_id"], dtype)
+    try:
+        if isinstance(source, Query) or source.endswith(".parquet"):
+            return cast_ids(as_series(source, dtype), dtype)  # of a wide table only the ids
+        table = load_table(source)
+        if "user_id" not in table.columns:
+            raise ConfigError(
+                f"{source_name(source)}: no column user_id among {table.columns}; it holds the "
+                f"users to export"
+            )
+        return cast_ids(table["user_id"], dtype)
+    except RankerError as error:
+        raise ConfigError(f"[export] users: {error}") from error

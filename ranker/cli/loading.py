@@ -17,11 +17,13 @@ from ranker.datasets import (
     load_table,
     scan_table,
 )
+from ranker.datasets.files import source_name
+from ranker.query import Query
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """The tables of a configuration; interactions from files are only scanned."""
+    """The tables of a configuration; interactions from files and addresses are only scanned."""
 
     interactions: pl.LazyFrame
     items: pl.DataFrame | None = None
@@ -40,7 +42,7 @@ def load_data(data: DataConfig) -> tuple[Dataset, list[str]]:
     Raises
     ------
     ConfigError
-        With the problems of all tables: files that cannot be read, columns that are not there.
+        With the problems of all tables: what cannot be read, columns that are not there.
     """
     if data.dataset is not None:
         return _known(data), []
@@ -52,7 +54,7 @@ def load_data(data: DataConfig) -> tuple[Dataset, list[str]]:
 def scan_data(data: DataConfig) -> tuple[Tables, list[str]]:
     """The same without reading interactions into memory, which may be larger than that.
 
-    Tables of items and users have a row an id and are read.
+    Tables of items and users have a row an id and are read, as is what a query answers.
     """
     if data.dataset is not None:
         known = _known(data)
@@ -72,12 +74,12 @@ def _tables(
     unit = data.timestamp_unit
     problems: list[str] = []
     opened = partial(open_log, timestamp_unit=unit)
-    interactions = _load(opened, data.interactions, "columns", data.columns, problems)
+    interactions = _load(opened, data.interactions, "interactions", data.columns, problems)
     items, users = (
         None if table is None else table.lazy().collect()
         for table in (
-            _load(load_table, data.items, "item_columns", data.item_columns, problems),
-            _load(load_table, data.users, "user_columns", data.user_columns, problems),
+            _load(load_table, data.items, "items", data.item_columns, problems),
+            _load(load_table, data.users, "users", data.user_columns, problems),
         )
     )
     if problems or interactions is None:
@@ -86,29 +88,31 @@ def _tables(
 
 
 _KEYS = {
-    "columns": ("user_id", "item_id"),
-    "item_columns": ("item_id",),
-    "user_columns": ("user_id",),
+    "interactions": ("columns", ("user_id", "item_id")),
+    "items": ("item_columns", ("item_id",)),
+    "users": ("user_columns", ("user_id",)),
 }
 
 
 def _load(
     opened: Callable[..., pl.DataFrame | pl.LazyFrame],
-    path: str | None,
-    section: str,
+    source: str | Query | None,
+    name: str,
     columns: Mapping[str, str],
     problems: list[str],
 ) -> pl.DataFrame | pl.LazyFrame | None:
-    if path is None:
+    if source is None:
         return None
+    section, keys = _KEYS[name]
     try:
-        table = opened(path, columns=columns)
+        table = opened(source, columns=columns)
         names = table.collect_schema().names()
-        missing = [key for key in _KEYS[section] if key not in names]
+        missing = [key for key in keys if key not in names]
         if missing:
-            raise SchemaError(path, [_unnamed_key(key, section, names) for key in missing])
+            problem = [_unnamed_key(key, section, names) for key in missing]
+            raise SchemaError(source_name(source), problem)
     except RankerError as error:
-        problems.append(str(error))
+        problems.append(f"[data] {name}: {error}")
         return None
     return table
 

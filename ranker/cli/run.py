@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,10 @@ from contextlib import contextmanager
 
 from features.errors import RankerError
 from ranker.cli import benchmarks, commands, exports
+from ranker.cli.logs import FORMATS, logged
 from ranker.distribution import package_version
+
+_logger = logging.getLogger(__name__)
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault, or a protocol of "
@@ -34,21 +38,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         well), 130 after an interrupt.
     """
     arguments = vars(_parser().parse_args(argv))
-    command = arguments.pop("command")
-    try:
-        with _quiet(arguments["quiet"]):
-            return int(command(**arguments))
-    except RankerError as error:
-        if arguments.get("json"):
-            commands.print_json({"error": str(error)})
-        print(f"ranker: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever read the output has had enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("ranker: interrupted", file=sys.stderr)
-        return 130
+    command, log_format = arguments.pop("command"), arguments.pop("log_format")
+    with logged(log_format):
+        try:
+            # Bars between lines of JSON would be no JSON.
+            with _quiet(arguments["quiet"] or log_format == "json"):
+                return int(command(**arguments))
+        except RankerError as error:
+            if arguments.get("json"):
+                commands.print_json({"error": str(error)})
+            _logger.error("%s", error)
+            return 2
+        except BrokenPipeError:  # whoever read the output has had enough, such as `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except KeyboardInterrupt:
+            _logger.error("interrupted")
+            return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {package_version()}")
-    _add_quiet(parser, default=False)
+    _add_output(parser, quiet=False, log_format="text")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     demo = _add(subparsers, "demo", commands.demo, "the main job on real data, end to end")
@@ -159,7 +165,7 @@ def _add(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=_EXIT_CODES
     )
     # Suppressed, or the default here would undo `ranker --quiet fit`.
-    _add_quiet(parser, default=argparse.SUPPRESS)
+    _add_output(parser, quiet=argparse.SUPPRESS, log_format=argparse.SUPPRESS)
     parser.set_defaults(command=command)
     return parser
 
@@ -170,9 +176,15 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_quiet(parser: argparse.ArgumentParser, *, default: object) -> None:
+def _add_output(parser: argparse.ArgumentParser, *, quiet: object, log_format: object) -> None:
     parser.add_argument(
-        "--quiet", action="store_true", default=default, help="results only, no progress"
+        "--quiet", action="store_true", default=quiet, help="results only, no progress"
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default=log_format,
+        help="of warnings and errors on standard error (text)",
     )
 
 

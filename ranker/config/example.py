@@ -16,10 +16,12 @@ _EXAMPLE = """\
 dataset = "complete-journey"         # or "movielens", with path = "folder of the archive"
 # path = "ml-latest-small"
 
-# ... or your own files: CSV, TSV, Parquet, NDJSON or Arrow, one file or a glob.
+# ... or your own tables: CSV, TSV, Parquet, NDJSON or Arrow, one file or a glob; an address such as
+# "s3://bucket/events/*.parquet", with keys from the environment; or an SQL query to PostgreSQL
+# (password in PGPASSWORD or ~/.pgpass), "duckdb:FILE", or "duckdb::memory:" over files.
 # interactions = "events/*.parquet"
 # items = "products.csv"             # optional: attributes by item_id
-# users = "customers.csv"            # optional: attributes by user_id
+# users = { sql = "SELECT * FROM customers", database = "postgresql://me@host/shop" }  # optional
 # timestamp_unit = "s"               # where timestamp holds numbers since 1970: "s", "ms" or "us"
 
 # Our names to the names in your files; columns that are not mentioned keep their names.
@@ -63,5 +65,5 @@ k = 50
 # n_shards = 10                      # files; by default one for each half million rows
 # engine = "ray"                     # by workers of a Ray cluster, not by one process
 # n_workers = 4                      # by default one for each machine
-users = "all"                        # or a file with a column user_id
+users = "all"                        # or a file, an address or a query with a column user_id
 """

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from features.errors import ConfigError
+from ranker.addresses import is_url
+from ranker.query import Query
+
 T = TypeVar("T")
 
+_SCHEMES = ("s3", "gs", "az", "abfss", "hf", "https", "http")
 _DURATION = re.compile(r"(\d+(us|ms|s|m|h|d|w))+")
 _MEMORY = re.compile(r"\d+(\.\d+)? *[KMGT]?i?B", re.IGNORECASE)
 
@@ -83,6 +88,32 @@ def files_in(folder: Path) -> Kind[str]:
         return str(found) if exists else None
 
     return Kind("an existing file or a glob that finds some", parse)
+
+
+def table_in(folder: Path) -> Kind[str | Query]:
+    """A file or a glob, an address, or an SQL query, whose relative paths start at the folder."""
+    files = files_in(folder)
+
+    def parse(value: object) -> str | Query | None:
+        if isinstance(value, dict):
+            if set(value) != {"sql", "database"} or not all(
+                isinstance(one, str) for one in value.values()
+            ):
+                return None
+            try:
+                return Query(**value, folder=folder)
+            except ConfigError:
+                return None
+        if isinstance(value, str) and is_url(value):
+            return value if value.partition("://")[0].lower() in _SCHEMES else None
+        return files.parse(value)
+
+    return Kind(
+        f"{files.expected}, an address ({'://, '.join(_SCHEMES)}://), or a query such as "
+        '{ sql = "SELECT ...", database = "postgresql://me@host/shop" }, "duckdb:shop.duckdb" or '
+        '"duckdb::memory:"',
+        parse,
+    )
 
 
 def _parse_length(value: object) -> str | int | None:

@@ -17,10 +17,10 @@ from ranker.config.kinds import (
     MEMORY,
     NAMES,
     Kind,
-    files_in,
     folder_in,
     one_of,
     path_in,
+    table_in,
     whole_number,
 )
 from ranker.config.reader import Section, unknown_names
@@ -83,10 +83,11 @@ def load_config(path: str | Path) -> Config:
 
 
 def _read_data(section: Section, folder: Path) -> DataConfig:
+    source = table_in(folder)
     data = DataConfig(
-        interactions=section.take("interactions", files_in(folder)),
-        items=section.take("items", files_in(folder)),
-        users=section.take("users", files_in(folder)),
+        interactions=section.take("interactions", source),
+        items=section.take("items", source),
+        users=section.take("users", source),
         dataset=section.take("dataset", one_of("complete-journey", "movielens")),
         path=section.take("path", folder_in(folder)),
         columns=section.take("columns", MAPPING, {}),
@@ -105,7 +106,7 @@ def _read_data(section: Section, folder: Path) -> DataConfig:
             section.report('dataset = "movielens" needs path, the folder of the unpacked archive')
         return data
     if "interactions" not in section.given:
-        section.report('needs interactions = "a file", or dataset = "complete-journey"')
+        section.report('needs interactions = "a file" or a query, or dataset = "complete-journey"')
     if "path" in section.given:
         section.report("path goes with dataset; your own files are named one by one")
     for mapping, table in (("item_columns", "items"), ("user_columns", "users")):
@@ -142,10 +143,10 @@ def _read_model(section: Section, folder: Path) -> ModelConfig:
 
 
 def _read_export(section: Section, folder: Path) -> ExportConfig:
-    file = files_in(folder)
+    table = table_in(folder)
     users = Kind(
-        '"all", or an existing file with a column user_id',
-        lambda value: "all" if value == "all" else file.parse(value),
+        f'"all", or {table.expected}; with a column user_id',
+        lambda value: "all" if value == "all" else table.parse(value),
     )
     return ExportConfig(
         path=section.take("path", path_in(folder), folder / "export"),

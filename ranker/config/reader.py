@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ranker.addresses import shown
 from ranker.config.kinds import Kind
 
 
@@ -27,7 +28,7 @@ class Section:
         if isinstance(content, dict):
             self._values = content
         elif content is not None:
-            self.problems.append(f"{name} = {content!r}: expected a section, [{name}]")
+            self.problems.append(f"{name} = {shown(content)}: expected a section, [{name}]")
 
     @property
     def given(self) -> set[str]:
@@ -41,7 +42,7 @@ class Section:
             return default
         parsed = kind.parse(self._values[key])
         if parsed is None:
-            self.report(f"{key} = {self._values[key]!r}: expected {kind.expected}")
+            self.report(f"{key} = {shown(self._values[key])}: expected {kind.expected}")
             return default
         return parsed
 

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ranker.query import Query
+
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the tables are: files with column mappings, or a data set that we know.
+    """Where the tables are: files, addresses or queries with mappings, or a data set that we know.
 
     Exactly one of ``interactions`` and ``dataset`` is set. The mappings go from our column names
-    to those of the file.
+    to those of the table.
     """
 
-    interactions: str | None = None
-    items: str | None = None
-    users: str | None = None
+    interactions: str | Query | None = None
+    items: str | Query | None = None
+    users: str | Query | None = None
     dataset: str | None = None
     path: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What ``ranker export`` writes, and where; ``users`` is a file, or ``"all"`` of the model."""
+    """What ``ranker export`` writes, and where; ``users`` is a table, or ``"all"`` of the model."""
 
     path: Path
     k: int = 50
@@ -89,7 +91,7 @@ class ExportConfig:
     n_shards: int | None = None
     engine: str | None = None
     n_workers: int | None = None
-    users: str = "all"
+    users: str | Query = "all"
 
     @property
     def keywords(self) -> dict[str, Any]:

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import polars as pl
 
 from features.errors import ConfigError, RankerError
+from ranker.addresses import is_url, place, without_secrets
+from ranker.query import Query
 
 T = TypeVar("T")
+Source: TypeAlias = str | Path | Query
+_S = TypeVar("_S", bound=Source)
 
 
-def read(reader: Callable[[Path], T], file: Path) -> T:
-    """Call a reader of Polars.
+def read(reader: Callable[[_S], T], file: _S) -> T:
+    """Call a reader of Polars with a file, an address or the query whose answer is read.
 
     Raises
     ------
     ConfigError
-        If the file is not what the reader expects.
+        If the file is not what the reader expects. Passwords in addresses are not shown.
     """
     try:
         return reader(file)
     except RankerError:
         raise
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
+        if not isinstance(file, Query) and is_url(file):
+            # The lines below hold the server's page. The error itself may hold a password.
+            text = without_secrets(str(error).partition("\n")[0], file)
+            raise ConfigError(
+                f"{source_name(file)}: cannot be read: {text}; check the address, and the keys in "
+                f"the environment that Polars reads it with"
+            ) from None
+        raise ConfigError(f"{source_name(file)}: cannot be read: {error}") from error
+
+
+def source_name(source: Source) -> str:
+    """What messages call a file, an address (without its password) or a query."""
+    return str(source) if isinstance(source, Query) else place(source)
 
 
 def require_files(folder: Path, names: tuple[str, ...], what: str) -> None:

@@ -1,19 +1,22 @@
-"""Any table file, with a mapping from its column names to ours."""
+"""Any table: a file, an address or a query, with a mapping from its column names to ours."""
 
 from __future__ import annotations
 
 import difflib
 import glob
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeGuard, TypeVar, get_args
 
 import polars as pl
 
 from features.errors import ConfigError, SchemaError
-from ranker.datasets.files import listing, read
+from ranker.addresses import is_url
+from ranker.datasets.files import Source, listing, read, source_name
 from ranker.datasets.timestamps import TimestampUnit, timestamp_parser
+from ranker.query import Query
 
 _Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -44,20 +47,33 @@ _READERS: dict[str, Callable[..., pl.DataFrame]] = {
 }
 
 
+def _collected(scan: Callable[..., pl.LazyFrame], url: str, **settings: Any) -> pl.DataFrame:
+    return scan(url, **settings).collect()
+
+
+# Scanned even if all is wanted: of addresses, the readers of Polars know less than its scanners.
+_REMOTE_READERS: dict[str, Callable[..., pl.DataFrame]] = {
+    ending: partial(_collected, scanner) for ending, scanner in _SCANNERS.items()
+}
+
+
 def load_table(
-    path: str | Path,
+    source: Source,
     *,
     columns: Mapping[str, str] | None = None,
     timestamp_unit: TimestampUnit | None = None,
 ) -> pl.DataFrame:
-    """Read a table from CSV, TSV, Parquet, NDJSON or Arrow IPC and rename its columns to ours.
+    """Read a table from files, an address or a query, and rename its columns to ours.
 
     Parameters
     ----------
-    path : str or Path
+    source : str, Path or Query
         One file, or a glob such as ``"events/*.parquet"`` whose files have the same columns. The
         format is told from the ending: ``.csv``, ``.tsv`` (both also with ``.gz``),
-        ``.parquet``, ``.ndjson``, ``.jsonl``, ``.arrow``, ``.feather``, ``.ipc``.
+        ``.parquet``, ``.ndjson``, ``.jsonl``, ``.arrow``, ``.feather``, ``.ipc``. An address
+        (``s3://``, ``gs://``, ``az://``, ``https://`` and what else Polars knows) is read by
+        Polars, with its keys from the environment as Polars has them; object stores have globs
+        too. A :class:`~ranker.query.Query` is asked once.
     columns : mapping of str to str, optional
         From our names to the names in the file, ``{"user_id": "customer"}``. Columns that are not
         mentioned keep their names and are kept.
@@ -76,18 +92,19 @@ def load_table(
     Raises
     ------
     ConfigError
-        If no file is there, an ending is unknown, or a file cannot be read.
+        If no file is there, an ending is unknown, or a file, address or query cannot be read.
     SchemaError
         With every mapped column that is not in the file, or timestamps that cannot be understood.
+    MissingExtraError
+        Without the extra of the database that is asked.
     """
-    files = _find_files(path)
-    ids = _id_columns(columns)
-    scans = [_open(file, ids, _READERS).lazy() for file in files]
-    return _assembled(scans, files, path, columns, timestamp_unit).collect()
+    openers = _REMOTE_READERS if _is_address(source) else _READERS
+    parts = _open_parts(source, _id_columns(columns), openers)
+    return _assembled(parts, source, columns, timestamp_unit).collect()
 
 
 def scan_table(
-    path: str | Path,
+    source: Source,
     *,
     columns: Mapping[str, str] | None = None,
     timestamp_unit: TimestampUnit | None = None,
@@ -97,11 +114,29 @@ def scan_table(
     Parameters and errors are those of :func:`load_table`. What has to be known of all rows (the
     form of times, whether the ids of a CSV are numbers) is looked up in a stream. A fault that
     stands deep in a file may come up only where the frame is collected, as an error of Polars.
+    The answer to a query is read into memory.
     """
-    files = _find_files(path)
-    ids = _id_columns(columns)
-    scans = [_open(file, ids, _SCANNERS) for file in files]
-    return _assembled(scans, files, path, columns, timestamp_unit)
+    parts = _open_parts(source, _id_columns(columns), _SCANNERS)
+    return _assembled(parts, source, columns, timestamp_unit)
+
+
+def _is_address(source: Source) -> TypeGuard[str | Path]:
+    return not isinstance(source, Query) and is_url(source)
+
+
+def _open_parts(
+    source: Source, ids: list[str], openers: Mapping[str, Callable[..., _Frame]]
+) -> list[tuple[Source, pl.LazyFrame]]:
+    """What is read, each with where it is from."""
+    if isinstance(source, Query):
+        return [(source, source.read().lazy())]
+    if is_url(source):
+        return [(source, _open(source, os.fspath(source), ids, openers).lazy())]
+    return [
+        # Polars would expand the brackets in the name of a file once more.
+        (file, _open(file, glob.escape(str(file)), ids, openers).lazy())
+        for file in _find_files(source)
+    ]
 
 
 def _find_files(path: str | Path) -> list[Path]:
@@ -123,71 +158,76 @@ def _id_columns(columns: Mapping[str, str] | None) -> list[str]:
     return [(columns or {}).get(name, name) for name in _ID_COLUMNS]
 
 
-def _open(file: Path, ids: list[str], openers: Mapping[str, Callable[..., _Frame]]) -> _Frame:
-    ending = _format(file)
+def _open(
+    source: str | Path, name: str, ids: list[str], openers: Mapping[str, Callable[..., _Frame]]
+) -> _Frame:
+    ending = _format(source)
     opener = openers.get(ending)
     if opener is None:
         raise ConfigError(
-            f"{file}: cannot tell the format from the ending {ending!r}; expected one of "
-            f"{', '.join(openers)}"
+            f"{source_name(source)}: cannot tell the format from the ending {ending!r}; expected "
+            f"one of {', '.join(openers)}"
         )
     if ending in (".csv", ".tsv"):
         # Inference reads "00123" as 123, which is another id; the ids are looked at afterwards.
         opener = partial(opener, schema_overrides=dict.fromkeys(ids, pl.String()))
-    # Polars would expand the brackets in the name of a file once more.
-    return read(lambda file: opener(glob.escape(str(file))), file)
+    return read(lambda _: opener(name), source)
 
 
 def _assembled(
-    scans: list[pl.LazyFrame],
-    files: list[Path],
-    path: str | Path,
+    parts: list[tuple[Source, pl.LazyFrame]],
+    source: Source,
     columns: Mapping[str, str] | None,
     unit: TimestampUnit | None,
 ) -> pl.LazyFrame:
     if unit is not None and unit not in get_args(TimestampUnit):
         raise ConfigError(f"timestamp_unit={unit!r} is none of 's', 'ms' and 'us'")
-    table = str(path)
-    names = [read(partial(_names, scan), file) for scan, file in zip(scans, files, strict=True)]
-    for file, others in zip(files, names, strict=True):
+    table = source_name(source)
+    names = [read(partial(_names, scan), one) for one, scan in parts]
+    for (one, _), others in zip(parts, names, strict=True):
         if set(others) != set(names[0]):
             problem = (
-                f"its columns are {others}, but those of {files[0]} are "
+                f"its columns are {others}, but those of {source_name(parts[0][0])} are "
                 f"{names[0]}; files of one table must have the same columns"
             )
-            raise SchemaError(str(file), [problem])
-    scan = pl.concat([one.select(names[0]) for one in scans], how="vertical_relaxed")
-    read(lambda _: scan.collect_schema(), Path(path))  # columns whose dtypes have nothing in common
-    if _format(files[0]) in (".csv", ".tsv"):
+            raise SchemaError(source_name(one), [problem])
+    scan = pl.concat([scan.select(names[0]) for _, scan in parts], how="vertical_relaxed")
+    read(lambda _: scan.collect_schema(), source)  # columns whose dtypes have nothing in common
+    if _format(parts[0][0]) in (".csv", ".tsv"):
         ids = [name for name in names[0] if name in _id_columns(columns)]
-        scan = read(lambda _: scan.with_columns(_numbers_if_exact(scan, ids)), Path(path))
+        scan = read(lambda _: scan.with_columns(_numbers_if_exact(scan, ids)), source)
     scan = _rename(scan, names[0], dict(columns or {}), table=table)
     present = scan.collect_schema().names()
     if "timestamp" in present:
-        scan = _with_times(scan, "timestamp", unit, path)
+        scan = _with_times(scan, "timestamp", unit, source)
     elif unit is not None:
         problem = (
             f"timestamp_unit={unit!r}, but no column is called timestamp among "
             f"{present}; name it with columns={{'timestamp': ...}}"
         )
         raise SchemaError(table, [problem])
-    return _with_times(scan, "valid_from", None, path) if "valid_from" in present else scan
+    return _with_times(scan, "valid_from", None, source) if "valid_from" in present else scan
 
 
-def _names(scan: pl.LazyFrame, _: Path) -> list[str]:
+def _names(scan: pl.LazyFrame, _: Source) -> list[str]:
     return scan.collect_schema().names()
 
 
 def _with_times(
-    scan: pl.LazyFrame, column: str, unit: TimestampUnit | None, path: str | Path
+    scan: pl.LazyFrame, column: str, unit: TimestampUnit | None, source: Source
 ) -> pl.LazyFrame:
-    parser = read(lambda _: timestamp_parser(scan, column, unit, table=str(path)), Path(path))
+    table = source_name(source)
+    parser = read(lambda _: timestamp_parser(scan, column, unit, table=table), source)
     return scan.with_columns(parser)
 
 
-def _format(file: Path) -> str:
-    name = file.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+def _format(source: Source) -> str:
+    """The ending; that of a query is empty, for its columns have types."""
+    if isinstance(source, Query):
+        return ""
+    path = os.fspath(source)
+    name = Path(path.partition("?")[0] if is_url(path) else path).name
+    return Path(name.lower().removesuffix(".gz")).suffix
 
 
 def _numbers_if_exact(scan: pl.LazyFrame, ids: list[str]) -> list[pl.Expr]:
@@ -209,7 +249,7 @@ def _rename(
     ]
     used = set(columns.values())
     problems += [
-        f"{ours}: mapped to {theirs!r}, but the file has a column {ours!r} too; map that one to "
+        f"{ours}: mapped to {theirs!r}, but the table has a column {ours!r} too; map that one to "
         f"another name as well, for instance {{'other_{ours}': {ours!r}}}"
         for ours, theirs in columns.items()
         if ours in names and ours not in used
@@ -229,4 +269,4 @@ def _not_there(ours: str, theirs: str, present: list[str]) -> str:
         hint = f"our name comes first, so {theirs!r} from {ours!r} would fit; it has"
     else:
         hint = f"the nearest is {lowered[near[0]]!r} of" if near else "it has"
-    return f"{ours}: mapped to {theirs!r}, but the file has no such column; {hint} {present}"
+    return f"{ours}: mapped to {theirs!r}, but the table has no such column; {hint} {present}"

@@ -1,13 +1,13 @@
-"""What sinks share: their result, and addresses that are shown without the password."""
+"""What sinks share: their result, and errors in which no password stands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from features.errors import ConfigError, ExportError
+from ranker.addresses import without_password, without_secrets
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,6 @@ class PublishResult:
     seconds: float
 
 
-def without_password(url: str) -> str:
-    """``url`` as it may be shown: no password, and no query, which may hold one too."""
-    try:
-        parts = urlsplit(url)
-        login, _, host = parts.netloc.rpartition("@")
-        user = login.partition(":")[0]
-        netloc = f"{user}@{host}" if user else host
-        return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
-    except ValueError:  # brackets that are not closed, say
-        return f"{url.partition(':')[0]}:..."
-
-
 def check_scheme(url: str, *schemes: str) -> None:
     """Raise ConfigError, in which no password stands, where ``url`` begins with none of them."""
     if url.partition("://")[0] not in schemes:
@@ -66,21 +54,8 @@ def told(url: str, errors: type[Exception] | tuple[type[Exception], ...]) -> Ite
     try:
         yield
     except errors as error:
-        text = str(error).strip().rstrip(".")
-        for secret in _secrets(url):
-            text = text.replace(secret, "***")
+        text = without_secrets(error, url).strip().rstrip(".")
         raise ExportError(
             f"cannot publish to {without_password(url)}: {text}. Readers find whole lists there "
             "all the same, the old or the new; once this is mended, make the same call again."
         ) from None
-
-
-def _secrets(url: str) -> list[str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return [url]
-    user, _, _ = parts.netloc.rpartition("@")
-    found = {parts.query, user.partition(":")[2], *parse_qs(parts.query).get("password", [])}
-    # Longest first, so that none leaves a part of another.
-    return sorted(found.union(map(unquote, found)) - {""}, key=len, reverse=True)

@@ -108,9 +108,10 @@ def export_recommendations(
     ----------
     recommender : Recommender
         A fitted model.
-    user_ids : Series, sequence, frame, path or None
+    user_ids : Series, sequence, frame, path, Query or None
         Ids in the model's dtype, known or not; duplicates are exported once. Of a DataFrame, a
-        LazyFrame, or the Parquet files that a path or glob names, the column ``user_id`` is read.
+        LazyFrame, the Parquet files that a path, glob or address names, or the answer to a
+        :class:`~ranker.query.Query`, the column ``user_id`` is read.
         None stands for ``recommender.user_ids``.
     path : str or path
         A local folder; created where it is missing.

@@ -11,7 +11,8 @@ import polars as pl
 import polars.selectors as cs
 
 from features.errors import ConfigError, MissingExtraError, RankerError
-from ranker.export.published import PublishResult, told, without_password
+from ranker.addresses import without_password
+from ranker.export.published import PublishResult, told
 from ranker.export.verify import finished_manifest, read_export, verified_lists
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from features.errors import ConfigError, ExportError, MissingExtraError
+from ranker.addresses import without_password
 from ranker.export.lists import PROPENSITY
 from ranker.export.manifest import ExportPlan, Manifest
-from ranker.export.published import PublishResult, check_scheme, told, without_password
+from ranker.export.published import PublishResult, check_scheme, told
 from ranker.export.verify import finished_manifest, verified_lists
 
 _logger = logging.getLogger(__name__)

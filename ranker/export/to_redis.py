@@ -12,8 +12,9 @@ from typing import Any
 import polars as pl
 
 from features.errors import ConfigError, ExportError, MissingExtraError
+from ranker.addresses import without_password
 from ranker.export.formats import FORMATS
-from ranker.export.published import PublishResult, check_scheme, told, without_password
+from ranker.export.published import PublishResult, check_scheme, told
 from ranker.export.verify import finished_manifest, verified_lists
 
 _BATCH = 1000

@@ -10,9 +10,18 @@ import polars as pl
 import polars.selectors as cs
 
 from features.errors import SchemaError
+from ranker.addresses import place, without_secrets
+from ranker.query import Query
 
 UserIds: TypeAlias = (
-    pl.Series | pl.DataFrame | pl.LazyFrame | str | os.PathLike[str] | Sequence[int] | Sequence[str]
+    pl.Series
+    | pl.DataFrame
+    | pl.LazyFrame
+    | Query
+    | str
+    | os.PathLike[str]
+    | Sequence[int]
+    | Sequence[str]
 )
 _USER_ID = "user_id"
 
@@ -22,9 +31,10 @@ def unique_users(user_ids: UserIds | None, known: pl.Series) -> tuple[pl.Series,
 
     Parameters
     ----------
-    user_ids : Series, sequence, frame, path or None
+    user_ids : Series, sequence, frame, path, Query or None
         Ids, known to the model or not; of a frame, lazy or not, and of the Parquet files that a
-        path or glob names, the column ``user_id`` alone is read. None stands for ``known``.
+        path, glob or address names, the column ``user_id`` alone is read, and of the answer to a
+        query taken. None stands for ``known``.
     known : Series
         The model's users.
 
@@ -40,6 +50,8 @@ def unique_users(user_ids: UserIds | None, known: pl.Series) -> tuple[pl.Series,
     SchemaError
         An id is null, the ids are not of the model's kind (integers or strings), a frame has no
         column ``user_id``, or a file cannot be read.
+    ConfigError, MissingExtraError
+        As :meth:`ranker.query.Query.read`.
     """
     known = _plain(known)
     series = known if user_ids is None else as_series(user_ids, known.dtype)
@@ -65,8 +77,10 @@ def as_series(values: UserIds, dtype: pl.DataType) -> pl.Series:
     if isinstance(values, pl.Series):
         return _plain(values)
     if isinstance(values, str | os.PathLike):
-        name = os.fspath(values)
-        return _plain(_column(pl.scan_parquet(name), f"the Parquet files {name!r}"))
+        name = f"the Parquet files {place(values)!r}"
+        return _plain(_column(pl.scan_parquet(os.fspath(values)), name, values))
+    if isinstance(values, Query):
+        return _plain(_column(values.read().lazy(), str(values)))
     if isinstance(values, pl.DataFrame | pl.LazyFrame):
         return _plain(_column(values.lazy(), "the frame"))
     ids = list(values)
@@ -76,13 +90,15 @@ def as_series(values: UserIds, dtype: pl.DataType) -> pl.Series:
         raise _error(f"the ids are not all of one kind ({error}); convert them first.") from error
 
 
-def _column(frame: pl.LazyFrame, name: str) -> pl.Series:
+def _column(frame: pl.LazyFrame, name: str, path: str | os.PathLike[str] = "") -> pl.Series:
     try:
         columns = frame.collect_schema().names()
         if _USER_ID in columns:
             return frame.select(_USER_ID).collect().to_series()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _error(f"{name} cannot be read ({error}); a path is of Parquet files.") from error
+        # Not chained: what Polars says of an address may hold a password.
+        text = without_secrets(error, path)
+        raise _error(f"{name} cannot be read ({text}); a path is of Parquet files.") from None
     raise _error(f"{name} has no column {_USER_ID!r} among {columns}; rename the one with the ids.")
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import ConfigError, ExportError, MissingExtraError
+from ranker.addresses import without_password
 from ranker.export import publish_to_delta, publish_to_postgres, publish_to_redis
-from ranker.export.published import told, without_password
+from ranker.export.published import told
 from tests.export.lists_of import export_of
 
 
