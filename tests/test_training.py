@@ -345,7 +345,9 @@ def test_the_gate_looks_at_all_validation_windows():
     holdout = LabelWindows("14d", 3, n_validation=2)
     fitted = small(holdout=holdout).fit(LOG)
     assert fitted.gate_.n_users > small(holdout=LabelWindows("14d", 3)).fit(LOG).gate_.n_users
-    n_users = [fold.labels["user_id"].n_unique() for fold in holdout.folds(LOG, FACTS, random_state=0)]
+    n_users = [
+        fold.labels["user_id"].n_unique() for fold in holdout.folds(LOG, FACTS, random_state=0)
+    ]
     assert fitted.gate_.n_users == sum(n_users[:2])
 
 
