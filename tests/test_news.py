@@ -52,7 +52,8 @@ def test_an_hour_of_news(data_folder, tmp_path):
     proposed = recommender.generate_candidates()
     now = clicks.filter(is_old & (pl.col("timestamp") >= NOON - dt.timedelta(hours=3)))
     by_audience = proposed.drop_nulls("audience_rank")
-    assert by_audience.height and by_audience["item_id"].is_in(now["item_id"].implode()).all()
+    assert by_audience.height
+    assert by_audience["item_id"].is_in(now["item_id"].implode()).all()
     recommender.refresh(clicks.filter(~is_old), users=users)
     lists = recommender.recommend(k=10)
     assert lists.join(clicks, on=["user_id", "item_id"]).is_empty()
