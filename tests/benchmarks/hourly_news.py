@@ -1,7 +1,7 @@
 """Lists of news that are refreshed every hour, and judged by what is read in the next one.
 
-    python tests/benchmarks/hourly_news.py --data FOLDER --readers 0.3 --seed 0
-    python tests/benchmarks/hourly_news.py --data FOLDER --day 2017-10-14
+    python tests/benchmarks/hourly_news.py --data FOLDER --seed 0
+    python tests/benchmarks/hourly_news.py --data FOLDER --readers 0.3 --day 2017-10-14
 
 The clicks of Globo.com (Moreira et al. 2018). The trees are fitted on the hours before the day and
 stay as they are; every hour of the day `refresh` takes in the clicks since. Judged by NDCG@10 of
