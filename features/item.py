@@ -10,6 +10,8 @@ import numpy as np
 from features.arrays import Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.clock import ClockKind
+from features.decay import Length, length_ticks
+from features.errors import ConfigError
 from features.history import History
 from features.item_table import FittedItems
 from features.kernel import kernel
@@ -24,18 +26,31 @@ class ItemPopularity:
 
     Parameters
     ----------
-    windows : tuple of float
-        Lengths of the windows, as shares of the log's length, ascending. On a clock that does
-        not compare users there is only the whole log.
+    windows : tuple of str, int or float
+        Lengths of the windows, ascending: ``"20m"``, a whole number on an integer clock, or a
+        float, a share of the log's length. On a clock that does not compare users there is only
+        the whole log.
     """
 
-    windows: tuple[float, ...] = (1 / 336, 1 / 48, 1 / 12)
+    windows: tuple[Length, ...] = (1 / 336, 1 / 48, 1 / 12)
 
     def fit(self, context: Context) -> FittedItems:
-        """Aggregate the log by item."""
+        """Aggregate the log by item.
+
+        Raises
+        ------
+        ConfigError
+            If a window is not in the terms of the clock, or the windows do not ascend.
+        """
         history = context.history
         windows = self.windows if history.clock.is_comparable else ()
-        labels = (*(f"{round(1 / share)}th" for share in windows), "all")
+        labels = (*map(_label, windows), "all")
+        lengths = [_ticks(history, window) for window in windows]
+        if any(long <= short for short, long in pairwise(lengths)):
+            raise ConfigError(
+                f"ItemPopularity: windows={self.windows} do not ascend in this log; give each a "
+                f"longer one than the one before"
+            )
         # A stable order keeps the users of an item together and their events in order of time.
         indptr, order = grouped(history.item, history.n_items)
         counts, rhythm = _aggregate(
@@ -43,7 +58,7 @@ class ItemPopularity:
             order,
             history.user,
             history.time,
-            np.array([history.as_of - history.facts.span * share for share in windows]),
+            np.array([history.as_of - length for length in lengths]),
         )
         described = _describe(history, labels, counts, rhythm)
         table = np.stack([values for *_, values in described], axis=1).astype(np.float32)
@@ -52,6 +67,16 @@ class ItemPopularity:
             Feature(f"item_{name}", "item", unit, meaning) for name, unit, meaning, _ in described
         )
         return FittedItems(features, table)
+
+
+def _label(window: Length) -> str:
+    return f"{round(1 / window)}th" if isinstance(window, float) else str(window)
+
+
+def _ticks(history: History, window: Length) -> float:
+    if isinstance(window, float):
+        return history.facts.span * window
+    return length_ticks(history, window)
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # what is divided by zero is unknown
@@ -64,7 +89,8 @@ def _describe(
     shares = counts / counts.sum(axis=0)
     described = []
     for label, count, share in zip(labels, counts.T, shares.T, strict=True):
-        when = "in the whole log" if label == "all" else f"in the last {label} of the log"
+        when = "in the whole log" if label == "all" else f"in the last {label}"
+        when += " of the log" if label.endswith("th") else ""
         rank = len(count) + 1.0 - np.searchsorted(np.sort(count), count, side="right")
         described += [
             (f"share_{label}", "share", f"share of all events {when}", share),

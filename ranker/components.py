@@ -25,6 +25,7 @@ from features.stage import FeatureStage
 from features.user import UserActivity
 from ranker.candidates.als import ALS
 from ranker.candidates.approximate import Approximate
+from ranker.candidates.audience import Audience
 from ranker.candidates.bpr import BPR
 from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
 from ranker.candidates.covisitation import CoVisitation
@@ -41,7 +42,7 @@ from ranker.negatives import Negatives
 from ranker.rerank.lambdarank import LambdaRank
 
 _KNOWN: tuple[type, ...] = (
-    *(Approximate, ALS, BPR, CoVisitation, EASE, ItemKNN, OwnHistory, Popularity),
+    *(Approximate, ALS, Audience, BPR, CoVisitation, EASE, ItemKNN, OwnHistory, Popularity),
     *(CategoryPopularity, RandomWalk, SegmentPopularity, Transitions, UserKNN),
     *(EmbeddingSimilarity, TextSimilarity),
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),

@@ -168,12 +168,15 @@ class Fitting:
         Freshest first.
     holdout : str
         A line about them.
+    n_validation : int
+        How many of the freshest are to judge by.
     """
 
     settings: Settings
     state: State
     folds: list[Fold]
     holdout: str
+    n_validation: int
 
     @classmethod
     def begin(
@@ -237,8 +240,9 @@ class Fitting:
             random_state=settings.random_state,
             n_trained=log.height,
         )
-        said = settings.choose_holdout(facts).describe(facts, log, len(folds))
-        return cls(settings, state, folds, said)
+        holdout = settings.choose_holdout(facts)
+        said = holdout.describe(facts, log, len(folds))
+        return cls(settings, state, folds, said, getattr(holdout, "n_validation", 1))
 
     def label(self, impressions: FrameLike | None = None) -> Windows:
         """The candidates of each fold with their features and labels."""
@@ -256,6 +260,7 @@ class Fitting:
             negatives=settings.negatives or Negatives(),
             cold_share=settings.cold_share,
             impressions=shown,
+            n_validation=self.n_validation,
             random_state=settings.random_state,
             n_threads=settings.n_threads,
         )

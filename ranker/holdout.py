@@ -83,15 +83,25 @@ class LabelWindows:
         is another; and up to twelve where these have labels of fewer than a thousand users.
     gap : str or int, optional
         Time between what is known and the labels, as long as serving lags behind. Default: none.
+    n_validation : int
+        The freshest so many windows choose the number of trees and open the gate. One hour of a
+        day has few users, and is like no other: of windows of an hour take a day's.
     """
 
     length: str | int | None = None
     n_windows: int | None = None
     gap: str | int | None = None
+    n_validation: int = 1
 
     def __post_init__(self) -> None:
+        check_count(n_validation=self.n_validation)
         if self.n_windows is not None:
             check_count(n_windows=self.n_windows)
+            if self.n_validation > max(1, self.n_windows - 1):
+                raise ConfigError(
+                    f"n_validation={self.n_validation} of n_windows={self.n_windows} leaves no "
+                    f"window to learn from before them; give more windows"
+                )
 
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int

@@ -36,13 +36,15 @@ class Windows:
     Attributes
     ----------
     labelled : tuple of Labelled or None
-        None where nothing is relevant. The freshest is whole besides, to judge by.
+        None where nothing is relevant. The freshest are whole besides, to judge by.
     names : tuple of str
         Of the feature columns.
     sight : Sight or None
         The lists of the freshest, whoever has labels.
     negatives : Negatives
     random_state : int
+    n_validation : int
+        How many of the freshest are to judge by.
     """
 
     labelled: tuple[Labelled | None, ...]
@@ -50,17 +52,21 @@ class Windows:
     sight: Sight | None
     negatives: Negatives
     random_state: int
+    n_validation: int = 1
 
     def split(self) -> tuple[list[LabelledTable], LabelledTable] | None:
         """What to learn from and what to validate on.
 
-        The freshest fold is for validation; a single one is parted by user. None if one of them
-        has no proposed item that was taken.
+        The freshest folds are for validation; where there are no others, they are parted by user.
+        None if one of them has no proposed item that was taken.
         """
-        freshest = self.labelled[0].whole if self.labelled and self.labelled[0] else None
-        if freshest is None or not freshest.label.any():
+        judged = [one.whole for one in self.labelled[: self.n_validation] if one and one.whole]
+        if not judged:
             return None
-        train, validation = self._learned(self.labelled[1:]), freshest
+        freshest = judged[0] if len(judged) == 1 else LabelledTable.concatenate(judged)
+        if not freshest.label.any():
+            return None
+        train, validation = self._learned(self.labelled[self.n_validation :]), freshest
         if not train:
             in_validation = np.random.default_rng(self.random_state).random(freshest.n_groups)
             validation = freshest.groups(in_validation < _VALIDATION_SHARE)
@@ -119,6 +125,7 @@ def label_windows(
     negatives: Negatives = DEFAULT_NEGATIVES,
     cold_share: float = 0.0,
     impressions: pl.DataFrame | None = None,
+    n_validation: int = 1,
 ) -> Windows:
     """Label the candidates of each fold; one snapshot at a time is in memory.
 
@@ -139,6 +146,8 @@ def label_windows(
         Share of the users to learn from once more as if they were new.
     impressions : DataFrame, optional
         Canonical, see :func:`ranker.impressions.check_impressions`.
+    n_validation : int
+        How many of the freshest folds are to judge by.
 
     Raises
     ------
@@ -147,7 +156,8 @@ def label_windows(
         of time.
     """
     # The older windows share the work: of many of them each has fewer users.
-    per_window = -(-2 * max_groups // max(1, len(folds) - 1))
+    per_window = -(-2 * max_groups // max(1, len(folds) - n_validation))
+    per_judged = -(-min(max_groups, _MAX_VALIDATION_GROUPS) // n_validation)
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
     sight = None
@@ -159,8 +169,8 @@ def label_windows(
                 fold.labels,
                 depths,
                 repeats=repeats,
-                max_groups=per_window if index else min(max_groups, _MAX_VALIDATION_GROUPS),
-                whole=index == 0,
+                max_groups=per_judged if index < n_validation else per_window,
+                whole=index < n_validation,
                 random_state=random_state + index,
                 negatives=negatives,
                 cold_share=cold_share,
@@ -195,7 +205,7 @@ def label_windows(
             impressions["timestamp"].max(),
             impressions["item_id"][0],
         )
-    return Windows(tuple(labelled), names, sight, negatives, random_state)
+    return Windows(tuple(labelled), names, sight, negatives, random_state, n_validation)
 
 
 def train_reranker(
@@ -210,8 +220,8 @@ def train_reranker(
 ) -> TrainedReranker | None:
     """Learn to rank.
 
-    The freshest fold chooses the number of trees and is asked whether the second stage helps;
-    then the trees are grown again with its labels included.
+    The freshest folds choose the number of trees and are asked whether the second stage helps;
+    then the trees are grown again with their labels included.
 
     Parameters
     ----------

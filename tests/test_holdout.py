@@ -340,6 +340,8 @@ def test_the_default_follows_from_the_timestamps(clock, kind):
     [
         (LabelWindows, {"n_windows": 0}, "n_windows=0; expected a whole number"),
         (LabelWindows, {"n_windows": 2.5}, "n_windows=2.5"),
+        (LabelWindows, {"n_validation": 0}, "n_validation=0; expected a whole number"),
+        (LabelWindows, {"n_windows": 4, "n_validation": 4}, "n_validation=4 of n_windows=4 leaves"),
         (LastInteractions, {"n": 0}, "n=0"),
         (LastInteractions, {"n_windows": -1}, "n_windows=-1"),
         (RandomHoldout, {"n_folds": 0}, "n_folds=0"),

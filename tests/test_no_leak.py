@@ -24,6 +24,7 @@ from features.encode import encode
 from features.history import LogFacts
 from features.stage import FeatureStage, default_blocks
 from ranker.candidates.als import ALS
+from ranker.candidates.audience import Audience
 from ranker.candidates.base import Generator
 from ranker.candidates.bpr import BPR
 from ranker.candidates.covisitation import CoVisitation
@@ -54,6 +55,7 @@ GENERATORS: dict[str, Generator] = {
     "covisitation": CoVisitation(),
     "forward": CoVisitation(forward_only=True, max_steps=2),
     "late": CoVisitation(window=1 / 2),
+    "audience": Audience(window=1 / 4),
     "random_walk": RandomWalk(),
     "transitions": Transitions(max_lag=2),
     "user_knn": UserKNN(neighbours=3),

@@ -327,6 +327,30 @@ def test_cut_users_and_the_freshest_labels_are_learned_from_in_the_end():
     assert len(plain.recall) == 3
 
 
+def test_several_of_the_freshest_folds_validate_together():
+    one, two = windows(FOLDS), windows(FOLDS, n_validation=2)
+    train_tables, validation = two.split()
+    assert len(train_tables) == 1
+    wholes = [windows(FOLDS[at:]).split()[1] for at in (0, 1)]
+    assert validation.n_groups == sum(whole.n_groups for whole in wholes)
+    assert_same(validation.groups(np.arange(validation.n_groups) < wholes[0].n_groups), wholes[0])
+    for early, late in zip(one.everything(), two.everything(), strict=True):
+        assert early.n_groups == late.n_groups, "in the end all is learned from, as ever"
+    # Where no older fold is left, those there are are parted by user.
+    some = windows(FOLDS[:2], n_validation=2).split()[1]
+    assert 0 < some.n_groups < validation.n_groups
+
+
+def test_the_gate_looks_at_all_validation_windows():
+    holdout = LabelWindows("14d", 3, n_validation=2)
+    fitted = small(holdout=holdout).fit(LOG)
+    assert fitted.gate_.n_users > small(holdout=LabelWindows("14d", 3)).fit(LOG).gate_.n_users
+    n_users = [
+        fold.labels["user_id"].n_unique() for fold in holdout.folds(LOG, FACTS, random_state=0)
+    ]
+    assert fitted.gate_.n_users == sum(n_users[:2])
+
+
 def test_training_twice_gives_the_same_model():
     one, two = train(FOLDS), train(FOLDS, n_threads=2)
     assert one.model.text == two.model.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ranker.candidates.als import ALS
 from ranker.candidates.approximate import Approximate
+from ranker.candidates.audience import Audience
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.bpr import BPR
 from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
@@ -23,6 +24,7 @@ __all__ = [
     "BPR",
     "EASE",
     "Approximate",
+    "Audience",
     "CategoryPopularity",
     "CoVisitation",
     "EmbeddingSimilarity",

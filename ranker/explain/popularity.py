@@ -13,6 +13,7 @@ _NAMED = 100  # places up to this are told as such, those behind as parts of the
 _LARGEST_PART = 0.2  # who is not among these is not popular
 _RISING = 1.2
 _NEW = 1 / 12  # of the length of the log
+_HOUR = 3600 * 10**6  # ticks
 
 
 def tell_popularity(case: Case, topic: Topic) -> str | None:
@@ -78,12 +79,18 @@ def _new(case: Case, age: float) -> str | None:
 def _window(case: Case, label: str) -> str | None:
     """A window of time in words; None for the whole log."""
     history = case.setting.snapshot.history
+    is_share = label.endswith("th")  # of the log's length; otherwise it is a length of time
     if label == "all":
         return None
     if history.clock.kind is not ClockKind.ABSOLUTE:
-        return f"the last {label} of the log"
-    days = history.facts.span / int(label.removesuffix("th")) / history.clock.unit
-    return f"the last {words.length(history.clock, days)}"
+        return f"the last {label} of the log" if is_share else f"the last {label}"
+    if is_share:
+        ticks = history.facts.span / int(label.removesuffix("th"))
+    else:
+        ticks = history.clock.duration(label)
+    if not is_share and ticks < _HOUR:
+        return f"the last {round(60 * ticks / _HOUR)} minutes"
+    return f"the last {words.length(history.clock, ticks / history.clock.unit)}"
 
 
 def _up(part: float) -> str:

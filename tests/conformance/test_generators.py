@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from features.errors import NotFittedError
 from features.history import History
 from ranker.candidates.als import ALS
+from ranker.candidates.audience import Audience
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.bpr import BPR
 from ranker.candidates.content import EmbeddingSimilarity, TextSimilarity
@@ -92,6 +93,10 @@ SUBJECTS = {
     "knn-shrunk": Subject(lambda: ItemKNN(shrink=3.0, half_life=None)),
     "user-knn": Subject(UserKNN),
     "user-knn-few": Subject(lambda: UserKNN(neighbours=3, half_life=None, own=0.0, power=2.0)),
+    "audience": Subject(Audience),
+    "audience-few": Subject(
+        lambda: Audience(window=0.25, n_current=6, neighbours=4, discount=0.0, half_life=0.3)
+    ),
     "random-walk": Subject(RandomWalk),
     "random-walk-few": Subject(lambda: RandomWalk(alpha=1.0, beta=0.0, neighbours=3)),
     "transitions": Subject(Transitions),

@@ -12,8 +12,9 @@ from polars.testing import assert_frame_equal
 import ranker
 from features.block import Feature
 from features.custom import CustomBlock
+from features.item import ItemPopularity
 from features.stage import FeatureStage, default_blocks
-from ranker import LambdaRank
+from ranker import LambdaRank, Popularity
 from ranker.explain.families import by_family
 from ranker.explain.topics import Topics
 from tests.logs import CLOCKS, make_log
@@ -34,6 +35,17 @@ def fitted() -> ranker.TwoStageRecommender:
     return everything(
         features=stage, reranker=LambdaRank(n_trees=60, patience=60, min_rows_in_leaf=5)
     )
+
+
+def test_windows_that_are_lengths_of_time_are_told():
+    recommender = small(
+        generators=[("popular", Popularity())],
+        features=FeatureStage((ItemPopularity(windows=("30m", "10d")),)),
+    ).fit(LOG)
+    why = recommender.explain(recommender.recommend(k=10))
+    said = set(why["reason"].str.extract(r"the last ([\d]+ \w+)").drop_nulls())
+    assert said
+    assert said <= {"10 days", "30 minutes"}
 
 
 @given(users=st.lists(st.sampled_from(range(45)), min_size=1, max_size=6), k=st.integers(1, 30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 import numpy as np
@@ -11,11 +12,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.block import Context
+from features.errors import ConfigError
 from features.history import History, LogFacts
 from features.ids import Ids
 from features.item import ItemPopularity
 from tests.features.logs import DAY, assert_block_equals, queries, worlds
 from tests.features.oracle import item_features
+
+
+def ten_days() -> History:
+    """Events of three items in each of 240 hours; the log is ten days long to the microsecond."""
+    hours = [*range(240)]
+    frame = pl.DataFrame(
+        {
+            "user_id": [hour % 7 for hour in hours],
+            "item_id": [hour * hour % 11 % 3 for hour in hours],
+            "timestamp": [dt.datetime(2024, 1, 1) + dt.timedelta(hours=hour) for hour in hours],
+        }
+    )
+    end = frame.tail(1).with_columns(timestamp=dt.datetime(2024, 1, 11))
+    frame = pl.concat([frame, end])
+    facts = LogFacts.of(frame)
+    return History.build(
+        frame,
+        users=Ids.sorted(frame["user_id"]),
+        items=Ids.sorted(frame["item_id"]),
+        facts=facts,
+        as_of=int(facts.clock.ticks(end["timestamp"])[0]) + 1,
+    )
 
 
 @given(data=st.data())
@@ -41,6 +65,31 @@ def test_windows_are_parameters(data):
         return item_features(world, item, windows)
 
     assert_block_equals(ItemPopularity(windows), oracle, world, query)
+
+
+def test_windows_may_be_lengths_of_time():
+    world = ten_days()
+    found, shares = (
+        ItemPopularity(windows).fit(Context(world)) for windows in (("24h", "5d"), (1 / 10, 1 / 2))
+    )
+    names = [feature.name for feature in found.features]
+    assert names[:4] == ["item_share_24h", "item_rank_24h", "item_share_5d", "item_rank_5d"]
+    assert "item_trend_24h" in names
+    assert found.features[0].meaning == "share of all events in the last 24h"
+    np.testing.assert_array_equal(found.table, shares.table)
+
+
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [
+        (("2d", "24h"), "do not ascend"),
+        (("24h", "1d"), "do not ascend"),
+        (("soon",), "soon"),
+    ],
+)
+def test_windows_that_cannot_be(windows, message):
+    with pytest.raises(ConfigError, match=message):
+        ItemPopularity(windows).fit(Context(ten_days()))
 
 
 def test_values_worked_out_by_hand():
