@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -19,6 +20,7 @@ from ranker.candidates.growth import Growth
 from ranker.candidates.nearest import nearest_to_each
 from ranker.candidates.neighbours import reach, renewed, renumbered, rows_of, with_rows
 from ranker.candidates.retrieval import top_by_similarity
+from ranker.parallel import n_cores
 
 _WEIGHTINGS = ("bm25", "cosine", "tfidf")
 _RUN = 256  # items whose similarities to all others are in memory at a time
@@ -116,9 +118,9 @@ class ItemKNN(Generator):
         near: Float32Array,
     ) -> tuple[Int32Array, Int32Array, Float32Array]:
         """All items that are near enough to some: item, which of those, similarity."""
-        item, to, value = [], [], []
-        for start in range(0, len(changed), _RUN):
-            rows = changed[start : start + _RUN]
+
+        def run(first: int) -> tuple[Int32Array, Int32Array, Float32Array]:
+            rows = changed[first : first + _RUN]
             product = weighted[rows] @ index
             if self.shrink:
                 both = weighted[rows].astype(bool).astype(float) @ index.astype(bool).astype(float)
@@ -127,13 +129,14 @@ class ItemKNN(Generator):
                 product.data *= both.data / (both.data + self.shrink)
             similarity = product.data.astype(np.float32)
             is_near = similarity >= near[product.indices]
-            item.append(product.indices[is_near])
-            to.append(rows[rows_of(product)[is_near]].astype(np.int32))
-            value.append(similarity[is_near])
-        return tuple(  # type: ignore[return-value]
-            np.concatenate(parts) if parts else np.zeros(0, dtype)
-            for parts, dtype in ((item, np.int32), (to, np.int32), (value, np.float32))
-        )
+            to = rows[rows_of(product)[is_near]].astype(np.int32)
+            return product.indices[is_near], to, similarity[is_near]
+
+        with ThreadPoolExecutor(n_cores()) as pool:
+            found = list(pool.map(run, range(0, len(changed), _RUN)))
+        nothing = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        item, to, similarity = map(np.concatenate, zip(nothing, *found, strict=True))
+        return item, to, similarity
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest sums of similarity to the user's events."""
