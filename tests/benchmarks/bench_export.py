@@ -53,7 +53,7 @@ def fit(folder: Path, size: Size, seed: int) -> float:
     return time.perf_counter() - started
 
 
-def export(folder: Path, n_users: int, max_memory: str, name: str) -> dict[str, Any]:
+def export(folder: Path, n_users: int, max_memory: str, name: str, engine: str) -> dict[str, Any]:
     """Export some users of the saved model, and say what it took."""
     keep_heap_small()  # as `ranker export` does
     started = time.perf_counter()
@@ -64,7 +64,11 @@ def export(folder: Path, n_users: int, max_memory: str, name: str) -> dict[str, 
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _megabytes("VmRSS")
     result = export_recommendations(
-        recommender, users, folder / f"{n_users}", k=K, max_memory=max_memory, format=name
+        *(recommender, users, folder / f"{n_users}"),
+        k=K,
+        max_memory=max_memory,
+        format=name,
+        engine=engine,
     )
     peak = _megabytes("VmHWM")
     verified = verify_export(folder / f"{n_users}")
@@ -93,6 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--max-memory", default="4GB")
     parser.add_argument("--format", default="parquet")
+    parser.add_argument("--engine", default="local", choices=["local", "ray"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--small", action="store_true", help="a log of 6,000 users")
     parser.add_argument("--fit", action="store_true", help=argparse.SUPPRESS)
@@ -103,7 +108,8 @@ def main(argv: list[str] | None = None) -> None:
         print(fit(args.folder, SMALL if args.small else LOG, args.seed))
         return
     if args.one:
-        print(json.dumps(export(args.folder, args.one, args.max_memory, args.format)))
+        of = (args.folder, args.one, args.max_memory, args.format, args.engine)
+        print(json.dumps(export(*of)))
         return
     args.folder.mkdir(exist_ok=True, parents=True)
     if not (args.folder / "model").exists():
@@ -115,6 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     for n_users in args.sizes:
         shutil.rmtree(args.folder / f"{n_users}", ignore_errors=True)
         options = ["--one", n_users, "--max-memory", args.max_memory, "--format", args.format]
+        options += ["--engine", args.engine]
         one = json.loads(_run([sys.executable, __file__, args.folder, *options]))
         print(
             f"{n_users:10,}{one['load_seconds']:10.1f}{one['seconds']:10.1f}"
