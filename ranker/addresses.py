@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote
 
 # Two letters at least: C:\ is a drive.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LENGTH_OF_SECRETS = 8
+_LENGTH_OF_PARTS = 2
 
 
 def is_url(place: str | os.PathLike[str]) -> bool:
@@ -18,26 +19,31 @@ def is_url(place: str | os.PathLike[str]) -> bool:
 
 def without_password(url: str) -> str:
     """``url`` as it may be shown: no password, and no query, which may hold one too."""
-    try:
-        parts = urlsplit(url)
-        login, _, host = parts.netloc.rpartition("@")
-        user = login.partition(":")[0]
-        netloc = f"{user}@{host}" if user else host
-        return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
-    except ValueError:  # brackets that are not closed, say
-        return f"{url.partition(':')[0]}:..."
+    scheme, _, rest = url.partition("://")
+    if not rest:
+        return url
+    if ":" not in re.split(r"[/?#]", rest, maxsplit=1)[0]:  # no password
+        return f"{scheme}://" + re.split(r"[?#]", rest, maxsplit=1)[0]
+    login, _, where = rest.rpartition("@")
+    if re.search(r"[/?#]", login):
+        # Where the password ends cannot be told if it has one of these, unescaped.
+        return f"{scheme}://..."
+    user = login.partition(":")[0]
+    return f"{scheme}://{user}@"[: None if user else -1] + re.split(r"[?#]", where, maxsplit=1)[0]
 
 
 def without_secrets(text: object, url: str | os.PathLike[str]) -> str:
     """What somebody says of ``url``, with *** in the place of what must not be shown of it.
 
-    Of a path nothing is secret.
+    Of a path nothing is secret. Of whatever looks like an address with a login or a query nothing
+    is shown: nobody knows how those who speak of it have escaped it.
     """
-    shown = str(text)
-    if is_url(url):
-        for secret in _secrets(os.fspath(url)):
-            shown = shown.replace(secret, "***")
-    return shown
+    said = str(text)
+    if not is_url(url):
+        return said
+    for secret in _secrets(os.fspath(url)):
+        said = said.replace(secret, "***")
+    return re.sub(r"(?<=://)[^\s)]*[@?][^\s)]*", "***", said)
 
 
 def place(where: str | os.PathLike[str]) -> str:
@@ -54,22 +60,25 @@ def shown(value: object) -> str:
 def _shown(value: object) -> object:
     if isinstance(value, str):
         return place(value)
-    if isinstance(value, dict):
-        return {key: _shown(one) for key, one in value.items()}
+    if isinstance(value, dict):  # a query's text may hold keys, and its database may be anything
+        return {
+            key: "..." if key in ("sql", "database") and not is_url(str(one)) else _shown(one)
+            for key, one in value.items()
+        }
     return [_shown(one) for one in value] if isinstance(value, list) else value
 
 
 def _secrets(url: str) -> list[str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        login = url.partition("://")[2].rpartition("@")[0]
-        return [part for part in (url, login, login.partition(":")[2]) if part]
-    user, _, _ = parts.netloc.rpartition("@")
-    asked = parse_qs(parts.query)
-    found = {parts.query, user.partition(":")[2], *asked.get("password", [])}
+    rest = url.partition("://")[2]
+    login, _, behind = rest.rpartition("@")
+    asked = behind.partition("?")[2]
+    values = parse_qs(asked)
+    password = login.partition(":")[2]
+    found = {asked, password, *values.get("password", [])}
+    # Of a password with a / or a # in it, drivers name the parts that they took for others.
+    found |= {part for part in re.split(r"[/?#@]", password) if len(part) >= _LENGTH_OF_PARTS}
     # Signatures and tokens, whatever they are called; a value such as "1" stands anywhere.
-    found |= {one for values in asked.values() for one in values if len(one) >= _LENGTH_OF_SECRETS}
+    found |= {one for some in values.values() for one in some if len(one) >= _LENGTH_OF_SECRETS}
     found |= {write(one) for one in found for write in (unquote, _quote)}
     # Longest first, so that none leaves a part of another.
     return sorted(found - {""}, key=len, reverse=True)

@@ -317,14 +317,16 @@ class TwoStageRecommender(Learned):
         Parameters
         ----------
         new_interactions : DataFrame or LazyFrame
-            Events to add, of old and new users and items; with the columns of the fit.
+            Events to add, of old and new users and items; with the columns of the fit. A frame
+            without rows is allowed here.
         items, users : DataFrame or LazyFrame, optional
             Attribute tables in place of those given before, with the same columns. Values that
             were not there before are no matter.
         sources : "update" or "fit"
             ``"update"``: each source takes in what is new and keeps the rest, as its
             :meth:`~ranker.candidates.base.Generator.refreshed` says: factors of matrices and
-            weights of networks move away from those of a new fit, all else is the same.
+            weights of networks move away from those of a new fit, all else is the same but for
+            rounding. All are fitted anew if the tables lack items or users that they had.
             ``"fit"``: all are fitted on all events, so that the snapshot is that of a fit.
 
         Raises
@@ -337,7 +339,11 @@ class TwoStageRecommender(Learned):
         if sources not in ("update", "fit"):
             raise ConfigError(f"sources={sources!r}; expected 'update' or 'fit'")
         state = self._fitted()
-        new = check_interactions(new_interactions, "new_interactions")
+        check_is_frame(new_interactions, "new_interactions")
+        given = new_interactions.lazy().collect()
+        new = state.log.clear()
+        if given.height or set(given.columns) != set(new.columns):
+            new = check_interactions(given, "new_interactions")
         state.facts.clock.check("new_interactions", new)
         if set(new.columns) != set(state.log.columns):
             raise ConfigError(
@@ -361,8 +367,15 @@ class TwoStageRecommender(Learned):
                 f"with these tables there would be other features than those of the fit, such as "
                 f"{others[:3]}; give the tables that were there, or fit again"
             )
+        served = self._state, self._server.snapshot
         self._serve(state, snapshot)
-        logger.info("refreshed: %s", self.staleness)
+        try:
+            self._try_out()
+        except Exception:
+            self._serve(*served)
+            raise
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("refreshed: %s", self.staleness)
         return self
 
     def recommend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import zlib
 from collections.abc import Mapping
@@ -15,10 +16,12 @@ from features.candidates import Candidates
 from features.encode import encode
 from features.history import History, LogFacts
 from features.stage import FeatureStage, FeatureTables
-from ranker.candidates.base import Generator
+from ranker.candidates.base import Generator, refreshes_itself
 from ranker.candidates.growth import Growth
 from ranker.candidates.merge import merge, merge_with_everything
 from ranker.progress import progress
+
+logger = logging.getLogger(__name__)
 
 _MAX_ROWS = 500_000  # candidates of the users who are served at a time
 
@@ -100,9 +103,11 @@ class Snapshot:
             interactions, as_of=as_of, facts=facts, items=items, users=users
         )
         growth = None if former is None else Growth.between(former.history, history)
+        if former is not None and growth is None:
+            logger.info("items or users of the former tables are gone: all sources are fitted anew")
         fitted: dict[str, Generator] = {}
         for name, generator in progress(generators.items(), description=f"fit {label}"):
-            if former is not None and growth is not None:
+            if former is not None and growth is not None and refreshes_itself(generator):
                 fitted[name] = former.generators[name].refreshed(growth, items=items, users=users)
             else:
                 fresh = generator.unfitted(seed_of(name, random_state))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from features.errors import ConfigError, RankerError, SchemaError
-from ranker.addresses import is_url, shown, without_secrets
+from ranker.addresses import is_url, shown, without_password, without_secrets
 from ranker.cli import main
 from ranker.datasets import load_table, scan_table
 from ranker.export import export_recommendations, read_export
@@ -133,7 +133,8 @@ def test_what_is_an_address() -> None:
 
 def test_values_of_a_file_are_shown_without_passwords() -> None:
     value = {"database": "postgresql://me:kennwort@host/db", "sql": ["x", 1]}
-    assert shown(value) == "{'database': 'postgresql://me@host/db', 'sql': ['x', 1]}"
+    assert shown(value) == "{'database': 'postgresql://me@host/db', 'sql': '...'}"
+    assert shown({"database": "me:kennwort@host/db"}) == "{'database': '...'}"
     assert shown("ftp://me:kennwort@host/x?token=kennwort") == "'ftp://me@host/x'"
     assert shown("a/path?x") == "'a/path?x'"
 
@@ -149,3 +150,30 @@ def test_no_signature_is_shown_however_it_is_written(secret: str) -> None:
     told = without_secrets(said, url)
     assert secret not in told
     assert escaped not in told
+
+
+@pytest.mark.parametrize("mark", ["/", "#", "?", "@", ":", "%", " ", "ä", "'", '"'])
+def test_no_password_is_shown_whatever_it_is_made_of(mark: str) -> None:
+    password = f"kenn{mark}wort"
+    url = f"postgresql://me:{password}@host/shop"
+    assert not any(part in without_password(url) for part in ("kenn", "wort"))
+    for spelt in (password, quote(password), quote(password, safe="'!$&()*+,;=:@")):
+        said = f"GET {url.replace(password, spelt)} failed, no host {password}"
+        told = without_secrets(said, url)
+        assert "kenn" not in told, told
+        assert "wort" not in told, told
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://me:secret@host:5432/shop", "postgresql://me@host:5432/shop"),
+        ("postgresql://me@host/shop?sslmode=require", "postgresql://me@host/shop"),
+        ("redis://:secret@host:6379/0", "redis://host:6379/0"),
+        ("s3://bucket/a@b/log.parquet", "s3://bucket/a@b/log.parquet"),
+        ("postgresql://localhost?password=x@y", "postgresql://localhost"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+    ],
+)
+def test_addresses_as_they_are_shown(url: str, expected: str) -> None:
+    assert without_password(url) == expected

@@ -69,6 +69,14 @@ def test_a_database_file_is_only_read(folder: Path) -> None:
     for sql in ("DELETE FROM customers", f"COPY customers TO '{folder / 'new.csv'}'"):
         with pytest.raises(ConfigError, match=r"expected one SELECT, not (DELETE|COPY)"):
             Query(sql, "duckdb:shop.duckdb", folder).read()
+    pivot = "PIVOT customers ON city USING count(*)"
+    for sql in (
+        f"COPY ({pivot}) TO '{folder / 'new.csv'}'",
+        f"CREATE TEMP TABLE z AS {pivot}",
+        f"CREATE TABLE z AS {pivot}",
+    ):
+        with pytest.raises(ConfigError, match="syntax error"):
+            Query(sql, "duckdb:shop.duckdb", folder).read()
     assert not (folder / "new.csv").exists()
     assert (folder / "shop.duckdb").read_bytes() == before
 
@@ -136,7 +144,7 @@ def test_a_query_without_sql() -> None:
 
 def test_no_text_of_a_query_shows_the_password() -> None:
     query = Query("SELECT 1", "postgresql://me:kennwort@host/db?password=kennwort")
-    assert repr(query) == "Query('SELECT 1', 'postgresql://me@host/db')"
+    assert repr(query) == "Query(..., 'postgresql://me@host/db')"
     assert str(query) == "the query to 'postgresql://me@host/db'"
 
 
@@ -342,7 +350,9 @@ def test_queries_of_a_configuration(folder: Path) -> None:
 def test_no_tables(folder: Path, value: str, section: str) -> None:
     key = "interactions" if section == "data" else "users"
     (folder / "ranker.toml").write_text(f"[{section}]\n{key} = {value}\n")
-    with pytest.raises(ConfigError, match=rf"\[{section}\] {key} = .*database = ") as caught:
+    with pytest.raises(
+        ConfigError, match=rf"\[{section}\] {key}( = .*database = |: .*(kind of data|no SQL))"
+    ) as caught:
         load_config(folder / "ranker.toml")
     assert "kennwort" not in str(caught.value)
 
@@ -412,3 +422,14 @@ def test_users_of_an_export_by_a_query(folder: Path, tmp_path: Path) -> None:
     other = Query("SELECT city FROM customers", "duckdb:shop.duckdb", folder)
     with pytest.raises(SchemaError, match=r"shop.duckdb' has no column 'user_id' among \['city'\]"):
         export_recommendations(fake, other, tmp_path / "others", k=2)
+
+
+def test_no_key_of_a_query_is_shown() -> None:
+    sql = "SELECT * FROM read_parquet('s3://b/x', s3_secret_access_key='TOPSECRET') whre 1"
+    query = Query(sql, MEMORY)
+    with pytest.raises(ConfigError, match="syntax error") as caught:
+        query.read()
+    assert "TOPSECRET" not in f"{caught.value}{query!r}"
+    with pytest.raises(ConfigError, match="no such kind of database") as caught:
+        Query(sql, "me:geheim@h/db")
+    assert "geheim" not in str(caught.value)

@@ -82,9 +82,9 @@ class Audience(Generator):
         others = taken
         others.data = np.repeat(n_taken**-self.activity, np.diff(taken.indptr))
         others.data *= n_takers[others.indices] ** -self.discount
-        n_kept = min(self.neighbours + 1, history.n_items)  # each is its own nearest
-        item, value = nearest(takers, others, n_kept)
-        kept = (item >= 0) & (item != current[:, None])
+        n_kept = min(self.neighbours, history.n_items)
+        item, value = nearest(takers, others, n_kept, own=current.astype(np.int32))
+        kept = item >= 0
         column = np.repeat(current, np.count_nonzero(kept, axis=1))
         shape = (history.n_items, history.n_items)
         self.similarity_: sparse.csr_matrix = sparse.csr_matrix(

@@ -266,3 +266,16 @@ class Generator(ABC):
             raise NotFittedError(
                 f"{type(self).__name__} is not fitted yet; call fit(history) first"
             ) from None
+
+
+def refreshes_itself(generator: Generator) -> bool:
+    """Whether its ``refreshed`` knows how it learns.
+
+    One that was derived from a source of ours, and learns in its own way, has inherited a method
+    that knows nothing of it.
+    """
+    learns, refreshes = (
+        next(cls for cls in type(generator).__mro__ if name in vars(cls))
+        for name in ("_learn", "refreshed")
+    )
+    return refreshes is Generator or issubclass(refreshes, learns)

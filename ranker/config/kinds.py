@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from features.errors import ConfigError
 from ranker.addresses import is_url
 from ranker.query import Query
 
@@ -22,7 +21,7 @@ _MEMORY = re.compile(r"\d+(\.\d+)? *[KMGT]?i?B", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """A parser, which returns None where a value is not acceptable, and what was expected."""
+    """A parser, and what it expects: it returns None for another value, or says what is wrong."""
 
     expected: str
     parse: Callable[[object], T | None]
@@ -100,10 +99,7 @@ def table_in(folder: Path) -> Kind[str | Query]:
                 isinstance(one, str) for one in value.values()
             ):
                 return None
-            try:
-                return Query(**value, folder=folder)
-            except ConfigError:
-                return None
+            return Query(**value, folder=folder)
         if isinstance(value, str) and is_url(value):
             return value if value.partition("://")[0].lower() in _SCHEMES else None
         return files.parse(value)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from features.errors import ConfigError
 from ranker.addresses import shown
 from ranker.config.kinds import Kind
 
@@ -40,7 +41,11 @@ class Section:
         self.known.append(key)
         if key not in self._values:
             return default
-        parsed = kind.parse(self._values[key])
+        try:
+            parsed = kind.parse(self._values[key])
+        except ConfigError as error:
+            self.report(f"{key}: {error}")
+            return default
         if parsed is None:
             self.report(f"{key} = {shown(self._values[key])}: expected {kind.expected}")
             return default

@@ -64,7 +64,8 @@ class ContentModel(HistoryModel):
     half_life: float = 5.0
 
     learned: ClassVar[tuple[str, ...]] = (
-        *(*HistoryModel.learned, "has_id_", "is_taught_", "knows_user_"),
+        *HistoryModel.learned,
+        *("has_id_", "is_taught_", "knows_user_"),
     )
     _item_tables: ClassVar[tuple[str, ...]] = ("network.items.encoder.ids.weight",)
 

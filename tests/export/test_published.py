@@ -24,7 +24,7 @@ from tests.export.lists_of import export_of
         ("redis://:secret@host/0", "redis://host/0"),
         ("redis://host", "redis://host"),
         ("postgresql://me:se@cret@host/db", "postgresql://me@host/db"),
-        ("postgresql://me:secret@[host/db", "postgresql:..."),
+        ("postgresql://me:secret@[host/db", "postgresql://me@[host/db"),
         ("/a/folder", "/a/folder"),
         ("s3://bucket/table", "s3://bucket/table"),
     ],
