@@ -241,8 +241,14 @@ class Fitting:
             n_trained=log.height,
         )
         holdout = settings.choose_holdout(facts)
+        n_validation = getattr(holdout, "n_validation", 1)
+        if 1 < n_validation >= len(folds) > 0:
+            raise ConfigError(
+                f"n_validation={n_validation}, but the log has {len(folds)} label windows, and "
+                f"some have to be left to learn from; give fewer, or more n_windows"
+            )
         said = holdout.describe(facts, log, len(folds))
-        return cls(settings, state, folds, said, getattr(holdout, "n_validation", 1))
+        return cls(settings, state, folds, said, n_validation)
 
     def label(self, impressions: FrameLike | None = None) -> Windows:
         """The candidates of each fold with their features and labels."""

@@ -152,7 +152,8 @@ class LabelWindows:
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
         length = facts.clock.spell(self.ticks(interactions, facts))
-        return f"{n_folds or 'no'} label windows of {length} at the end of the log"
+        judged = f", the latest {self.n_validation} to judge by" if self.n_validation > 1 else ""
+        return f"{n_folds or 'no'} label windows of {length} at the end of the log{judged}"
 
 
 @dataclass(frozen=True)

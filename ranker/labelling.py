@@ -11,6 +11,7 @@ import polars as pl
 from features.arrays import Float64Array, Int8Array, Int64Array
 from features.candidates import Candidates
 from features.history import History
+from features.ids import Ids
 from ranker.cold_users import cut_short, taken_before
 from ranker.grades import GRADE
 from ranker.impressions import position_of
@@ -58,6 +59,7 @@ def label_candidates(
     shown: pl.DataFrame | None = None,
     chunk_size: int = 256,
     n_threads: int = 1,
+    everybody: Ids | None = None,
 ) -> Labelled | None:
     """Candidates and features as of a snapshot, labelled with what came after it.
 
@@ -87,6 +89,8 @@ def label_candidates(
     shown : DataFrame, optional
         ``user_id``, ``item_id``, ``position``, distinct pairs: what was shown in the window.
     chunk_size, n_threads : int
+    everybody : Ids, optional
+        By whom users are numbered. Default: those of the labels.
 
     Returns
     -------
@@ -99,7 +103,8 @@ def label_candidates(
     if snapshot.every_item and whole:
         max_groups = min(max_groups, _MAX_WHOLE_ROWS // snapshot.history.n_items)
     user_ids = sample_users(relevant["user_id"].unique().sort(), max_groups, random_state)
-    everybody = snapshot.history.select(user_ids)
+    asked = snapshot.history.select(user_ids)
+    numbers = Ids.sorted(labels["user_id"]) if everybody is None else everybody
     marks = _Marks(relevant, item_temperature(snapshot.history))
     recalls: list[Float64Array] = []
     wholes: list[LabelledTable] = []
@@ -119,6 +124,7 @@ def label_candidates(
                 if shown is None
                 else position_of(candidates, shown)
             ),
+            user=numbers.encode(history.users.values).astype(np.int64),
         )
         return table, candidates
 
@@ -141,13 +147,13 @@ def label_candidates(
 
     def learned() -> Iterator[LabelledTable]:
         for table, thin, recall in map_chunks(
-            label_known, everybody, size, n_threads, description="label candidates"
+            label_known, asked, size, n_threads, description="label candidates"
         ):
             recalls.append(recall)
             if table is not None:
                 wholes.append(table)
             yield thin
-        cut = cut_short(everybody, cold_share, random_state)
+        cut = cut_short(asked, cold_share, random_state)
         if cut.n_users:
             yield from map_chunks(
                 label_cold, cut, size, n_threads, description="label as new users"

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from features.errors import ConfigError
+from features.ids import Ids
 from ranker.holdout import Fold
 from ranker.impressions import shown_between
 from ranker.labelling import Labelled, label_candidates
@@ -158,6 +159,7 @@ def label_windows(
     # The older windows share the work: of many of them each has fewer users.
     per_window = -(-2 * max_groups // max(1, len(folds) - n_validation))
     per_judged = -(-min(max_groups, _MAX_VALIDATION_GROUPS) // n_validation)
+    everybody = Ids.sorted(*(fold.labels["user_id"] for fold in folds)) if folds else None
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
     sight = None
@@ -176,6 +178,7 @@ def label_windows(
                 cold_share=cold_share,
                 shown=None if impressions is None else _shown(impressions, fold, snapshot),
                 n_threads=n_threads,
+                everybody=everybody,
             )
         )
         if index and snapshot.tables.names != names:

@@ -15,6 +15,7 @@ from features.schema import check_interactions
 from ranker import (
     ALS,
     BPR,
+    ItemKNN,
     LabelWindows,
     LambdaRank,
     LastInteractions,
@@ -464,7 +465,8 @@ def test_refresh_equals_a_snapshot_of_all_events_and_keeps_the_reranker():
     assert fingerprint(state, state.snapshot()) == recommender.fingerprint
 
 
-def test_refresh_takes_in_what_is_new_and_leaves_the_rest():
+def test_refresh_takes_in_what_is_new_and_leaves_the_rest(monkeypatch):
+    monkeypatch.setattr("ranker.candidates.covisitation._MANY", 1.0)  # or it would begin anew
     fitted = small().fit(LOG, items=item_table()).refresh(newer(), sources="fit")
     before = small().fit(LOG, items=item_table())
     snapshot = before._server.snapshot
@@ -495,6 +497,47 @@ def test_a_saved_model_is_refreshed_as_the_one_in_memory(tmp_path):
     recommender.save(tmp_path / "model")
     loaded = TwoStageRecommender.load(tmp_path / "model").refresh(newer())
     assert loaded.fingerprint == recommender.refresh(newer()).fingerprint
+
+
+@dataclasses.dataclass
+class Squared(ItemKNN):
+    """Learns in its own way, of which the inherited ``refreshed`` knows nothing."""
+
+    def _learn(self, history, *, items, users):
+        super()._learn(history, items=items, users=users)
+        self.similarity_.data **= 2
+
+
+def test_a_source_that_learns_in_its_own_way_is_fitted_anew():
+    sources = [("mine", Squared()), ("popular", Popularity())]
+    lists = [
+        small(generators=sources).fit(LOG).refresh(newer(), sources=how).recommend(k=5)
+        for how in ("update", "fit")
+    ]
+    assert_frame_equal(*lists)
+
+
+def test_what_cannot_serve_after_a_refresh_does_not_serve(monkeypatch):
+    recommender = small(generators=[("popular", Popularity())]).fit(LOG)
+    lists, retrieve = recommender.recommend(k=3), Popularity.retrieve
+
+    def broken(self, history, n, *, exclude_seen):
+        if "new" in history.users.values or history.n_items > N_ITEMS:
+            raise ValueError("broken")
+        return retrieve(self, history, n, exclude_seen=exclude_seen)
+
+    monkeypatch.setattr(Popularity, "retrieve", broken)
+    with pytest.raises(ranker.ModelFormatError, match="cannot make a list"):
+        recommender.refresh(newer())
+    assert_frame_equal(recommender.recommend(k=3), lists)
+
+
+def test_refresh_without_events_takes_a_new_table():
+    recommender = small().fit(LOG, items=item_table())
+    more = item_table().head(1).with_columns(item_id=pl.lit("unheard"))
+    recommender.refresh(LOG.clear(), items=pl.concat([item_table(), more]))
+    assert recommender.explain("u001", ["unheard"]).height == 1
+    assert recommender.staleness.n_events == 0
 
 
 def test_staleness_counts_what_came_after_the_fit():

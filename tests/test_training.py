@@ -345,10 +345,20 @@ def test_the_gate_looks_at_all_validation_windows():
     holdout = LabelWindows("14d", 3, n_validation=2)
     fitted = small(holdout=holdout).fit(LOG)
     assert fitted.gate_.n_users > small(holdout=LabelWindows("14d", 3)).fit(LOG).gate_.n_users
-    n_users = [
-        fold.labels["user_id"].n_unique() for fold in holdout.folds(LOG, FACTS, random_state=0)
-    ]
-    assert fitted.gate_.n_users == sum(n_users[:2])
+    folds = holdout.folds(LOG, FACTS, random_state=0)[:2]
+    users = pl.concat([fold.labels["user_id"] for fold in folds])
+    assert (
+        fitted.gate_.n_users
+        == users.n_unique()
+        < sum(fold.labels["user_id"].n_unique() for fold in folds)
+    )
+
+
+def test_more_validation_windows_than_the_log_has():
+    with pytest.raises(ConfigError, match="n_validation=8, but the log has . label windows"):
+        small(holdout=LabelWindows("14d", n_validation=8)).fit(LOG)
+    fitted = small(holdout=LabelWindows("14d", 3, n_validation=2)).fit(LOG)
+    assert "3 label windows of 14.0 days at the end of the log, the latest 2" in fitted.choices_[0]
 
 
 def test_training_twice_gives_the_same_model():

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Float64Array
+from features.arrays import Float32Array, Float64Array, Int64Array
 from ranker.evaluation.intervals import PairedInterval, paired_interval, paired_intervals
 from ranker.rerank.blend import BLEND, Blend, candidate_blends
 from ranker.rerank.quality import default_gains, graded_ndcg
@@ -215,25 +215,25 @@ def open_gate(
         scores = {name: values[rows] for name, values in scores.items()}
         per_user = {name: values[is_judged] for name, values in per_user.items()}
     is_cold = table.is_cold
-    cold = {name: values[is_cold] for name, values in per_user.items()}
-    n_cold = int(is_cold.sum())
+    cold = {name: _of_users(x[is_cold], table.user[is_cold]) for name, x in per_user.items()}
+    n_cold = len(np.unique(table.user[is_cold]))
     scores, chosen = dict(scores), None
     if blend:
         chosen = _best_blend(table, scores, per_user, k, gains)
         scores[BLEND] = chosen.scores(scores[TWO_STAGE], scores[chosen.system], table.indptr)
         per_user[BLEND] = graded_ndcg(table, scores[BLEND], k=k, gains=gains)
-    everybody = _segment(per_user, random_state)
+    everybody = _segment(per_user, table.user, random_state)
     return GateReport(
         ndcg=everybody.ndcg,
         against=everybody.against,
         cold={name: float(values.mean()) for name, values in cold.items() if n_cold},
         cold_winner=_cold_winner(cold, fill, random_state) if n_cold >= _MIN_USERS else fill,
         k=k,
-        n_users=table.n_groups,
+        n_users=everybody.n_users,
         n_cold=n_cold,
         segments={
-            name: _segment(values, random_state)
-            for name, values in _parts(table, scores, per_user, k, gains)
+            name: _segment(values, user, random_state)
+            for name, values, user in _parts(table, scores, per_user, k, gains)
         },
         blend=chosen,
     )
@@ -261,12 +261,13 @@ def _parts(
     per_user: Mapping[str, Float64Array],
     k: int,
     gains: Sequence[float],
-) -> Iterator[tuple[str, dict[str, Float64Array]]]:
-    """NDCG of the users of each segment, by system."""
+) -> Iterator[tuple[str, dict[str, Float64Array], Int64Array]]:
+    """NDCG of the groups of each segment, by system, and their users."""
     for name, (low, high) in _HISTORY_BINS.items():
         is_in = (table.n_events >= low) & (table.n_events <= high)
         if is_in.any():
-            yield f"history {name}", {system: x[is_in] for system, x in per_user.items()}
+            of_groups = {system: x[is_in] for system, x in per_user.items()}
+            yield f"history {name}", of_groups, table.user[is_in]
     for temperature, name in enumerate(TEMPERATURES):
         of_items = {
             system: graded_ndcg(table, x, k=k, gains=gains, temperature=temperature)
@@ -274,10 +275,18 @@ def _parts(
         }
         is_in = ~np.isnan(of_items[TWO_STAGE])
         if is_in.any():
-            yield f"{name} items", {system: values[is_in] for system, values in of_items.items()}
+            of_groups = {system: values[is_in] for system, values in of_items.items()}
+            yield f"{name} items", of_groups, table.user[is_in]
 
 
-def _segment(per_user: Mapping[str, Float64Array], random_state: int) -> Segment:
+def _of_users(values: Float64Array, user: Int64Array) -> Float64Array:
+    """The mean of each user's windows: only users are drawn independently of each other."""
+    _, row, n = np.unique(user, return_inverse=True, return_counts=True)
+    return np.bincount(row, values, minlength=len(n)) / n
+
+
+def _segment(of_groups: Mapping[str, Float64Array], user: Int64Array, random_state: int) -> Segment:
+    per_user = {name: _of_users(values, user) for name, values in of_groups.items()}
     others = [name for name in per_user if name != TWO_STAGE]
     differences = np.stack([per_user[TWO_STAGE] - per_user[name] for name in others], axis=1)
     intervals = paired_intervals(differences, random_state=random_state)

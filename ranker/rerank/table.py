@@ -19,7 +19,7 @@ from features.arrays import (
 from ranker.topk import top_rows
 
 _BY_ROW = ("label", "rank", "temperature", "position")
-_BY_GROUP = ("relevant", "n_events")
+_BY_GROUP = ("relevant", "n_events", "user")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class LabelledTable:
     position : int16 array [n_rows]
         Where the item stood when it was shown to the user in the window, 1 = first; 0 = it was
         not shown, or nothing is known of it.
+    user : int64 array [n_groups]
+        A number of the user, the same in all windows of a fit.
     """
 
     features: Float32Array
@@ -56,6 +58,7 @@ class LabelledTable:
     temperature: Int8Array
     n_events: Int64Array
     position: Int16Array
+    user: Int64Array
 
     @property
     def n_groups(self) -> int:

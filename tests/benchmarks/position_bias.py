@@ -133,6 +133,7 @@ def table_of(rows: pl.DataFrame, *, with_positions: bool) -> LabelledTable:
         temperature=np.zeros(rows.height, np.int8),
         n_events=np.ones(len(n_clicks), np.int64),
         position=position if with_positions else np.zeros_like(position),
+        user=np.arange(len(n_clicks)),
     )
 
 

@@ -53,10 +53,11 @@ def test_most_taken_of_the_current_items_are_proposed():
     np.testing.assert_array_equal(few[:, most], full[:, most])
 
 
-def test_the_nearest_of_each_current_item_are_kept():
+@pytest.mark.parametrize("options", [{}, {"discount": 1.0, "shrink": 0.0}], ids=str)
+def test_the_nearest_of_each_current_item_are_kept(options):
     history = history_of(make_log("shared"))
     full, few = (
-        Audience(window=1.0, neighbours=n).fit(history).similarity.toarray()
+        Audience(window=1.0, neighbours=n, **options).fit(history).similarity.toarray()
         for n in (history.n_items, 4)
     )
     for whole, kept in zip(full.T, few.T, strict=True):

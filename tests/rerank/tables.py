@@ -55,6 +55,7 @@ def table_of(
             [0] * len(label) if position is None else [x for group in position for x in group],
             np.int16,
         ),
+        user=np.arange(len(labels)),
     )
 
 
