@@ -355,7 +355,7 @@ def test_the_gate_looks_at_all_validation_windows():
 
 
 def test_more_validation_windows_than_the_log_has():
-    with pytest.raises(ConfigError, match="n_validation=8, but the log has . label windows"):
+    with pytest.raises(ConfigError, match=r"n_validation=8, but the log has \d label windows"):
         small(holdout=LabelWindows("14d", n_validation=8)).fit(LOG)
     fitted = small(holdout=LabelWindows("14d", 3, n_validation=2)).fit(LOG)
     assert "3 label windows of 14.0 days at the end of the log, the latest 2" in fitted.choices_[0]
