@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 
 from features.arrays import Int32Array, Int64Array
 from features.kernel import kernel
 
-# Knuth, The Art of Computer Programming, volume 3, section 6.4: the golden ratio times 2^64.
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+@kernel
+def mixed(value: np.uint64) -> np.uint64:
+    """The finisher of splitmix64 (Steele, Lea, Flood: Fast splittable generators, 2014)."""
+    value = (value ^ (value >> nb.uint64(30))) * nb.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> nb.uint64(27))) * nb.uint64(0x94D049BB133111EB)
+    return value ^ (value >> nb.uint64(31))
 
 
 @kernel
 def hash_of(value: int, bits: int) -> int:
-    """Some of 2^bits places, near ones of which are far apart."""
-    return np.int64((np.uint64(value) * _GOLDEN) >> np.uint64(64 - bits))  # type: ignore[return-value]
+    """Some of 2^bits places, whatever the steps between the numbers."""
+    # To multiply by the golden ratio alone crowds numbers that step by one of Fibonacci's.
+    return np.int64(mixed(np.uint64(value)) >> np.uint64(64 - bits))  # type: ignore[return-value]
 
 
 @kernel

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.arrays import Int64Array
 from features.history import History
 from features.kernel import kernel
+from features.lookup import mixed
 from ranker.candidates.growth import Growth
 
 
@@ -62,14 +63,6 @@ def keys_after(
 
 
 @kernel
-def _mixed(value: np.uint64) -> np.uint64:
-    """The finisher of splitmix64 (Steele, Lea, Flood: Fast splittable generators, 2014)."""
-    value = (value ^ (value >> nb.uint64(30))) * nb.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> nb.uint64(27))) * nb.uint64(0x94D049BB133111EB)
-    return value ^ (value >> nb.uint64(31))
-
-
-@kernel
 def _keys(
     indptr: Int64Array,
     item: NDArray[np.uint64],
@@ -81,8 +74,8 @@ def _keys(
     for user in range(len(keys)):
         key = step
         for event in range(indptr[user], indptr[user + 1]):
-            key = _mixed((key ^ item[event]) + step)
-            key = _mixed((key ^ time[event]) + step)
-            key = _mixed((key ^ weight[event]) + step)
+            key = mixed((key ^ item[event]) + step)
+            key = mixed((key ^ time[event]) + step)
+            key = mixed((key ^ weight[event]) + step)
         keys[user] = key
     return keys
