@@ -82,7 +82,9 @@ def top_by_vectors(
             for begin in range(0, len(run), _BLOCK):
                 end = min(begin + _BLOCK, len(run))
                 part = scores[: end - begin]
-                np.matmul(vectors[begin:end], tile.T, out=part[:, : len(tile)])
+                # BLAS now and then leaves a flag of lanes that are nobody's; vectors are finite.
+                with np.errstate(invalid="ignore"):
+                    np.matmul(vectors[begin:end], tile.T, out=part[:, : len(tile)])
                 if exclude_seen:
                     mask_seen(part, position, first, indptr[begin : end + 1], seen)
                 best.offer(slice(begin, end), part, rows)
