@@ -64,15 +64,15 @@ def renewed(
     is_unknown : bool array [n_items]
         The rows of which that cannot be told: all pairs of these have to be looked at.
     """
-    n_items, lengths = nearest.shape[0], np.diff(nearest.indptr)
-    last, is_full = reach(nearest, n_kept), lengths == n_kept
+    n_items, former = nearest.shape[0], rows_of(nearest)
+    last, is_full = reach(nearest, n_kept), np.diff(nearest.indptr) == n_kept
     # Of those that are as near as the last neighbour, the first ones by number are neighbours.
     last_item = np.full(n_items, -1, np.int32)
-    is_last = nearest.data == last[rows_of(nearest)]
-    np.maximum.at(last_item, rows_of(nearest)[is_last], nearest.indices[is_last])
+    is_last = nearest.data == last[former]
+    np.maximum.at(last_item, former[is_last], nearest.indices[is_last])
     is_near = (value > last[row]) | ((value == last[row]) & (item <= last_item[row]))
     kept = ~is_old
-    row = np.concatenate((rows_of(nearest)[kept], row[is_near]))
+    row = np.concatenate((former[kept], row[is_near]))
     item = np.concatenate((nearest.indices[kept], item[is_near]))
     value = np.concatenate((nearest.data[kept], value[is_near]))
     lengths = np.bincount(row, minlength=n_items)

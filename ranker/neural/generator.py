@@ -8,7 +8,7 @@ import threading
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from features.errors import ConfigError, ModelFormatError
 from features.history import History
 from ranker.border import FrameLike
 from ranker.candidates.base import Generator
+from ranker.candidates.growth import Growth
+from ranker.candidates.user_keys import keys_after
 from ranker.neural.training import Schedule
 
 # Runs of users are served by threads, and torch has threads of its own: one run at a time.
@@ -64,6 +66,9 @@ class NeuralGenerator(Generator):
     device: str | None = None
     checkpoints: str | None = None
     random_state: int | None = None
+
+    # Of what arrays() gives: tables of the network with a row per item of the history.
+    _item_tables: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def _build(self) -> torch.nn.Module:
@@ -131,6 +136,18 @@ class NeuralGenerator(Generator):
             ) from None
         self.network_.to(self._device()).eval()
         return self
+
+    def _renumbered(self, growth: Growth) -> dict[str, AnyArray]:
+        """What was learned, by the row numbers of the later history."""
+        arrays = self.arrays()
+        arrays["n_items_"] = np.array(growth.after.n_items)
+        arrays["item_"] = growth.item_row[arrays["item_"]]
+        for name in arrays.keys() & set(self._item_tables):
+            arrays[name] = growth.of_items(arrays[name])
+        if "keys_" in arrays:  # a vector per user of the training
+            known = keys_after(growth, arrays["keys_"], arrays["place_"])
+            arrays["keys_"], arrays["place_"] = known
+        return arrays
 
     def _seeded(self) -> torch.nn.Module:
         """An untrained network whose weights follow from ``random_state`` alone."""

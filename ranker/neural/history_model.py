@@ -113,9 +113,6 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
 
     learned: ClassVar[tuple[str, ...]] = ("n_items_", "item_", "vectors_", "n_epochs_")
 
-    # Of what arrays() gives: tables of the network with a row per item of the history.
-    _item_tables: ClassVar[tuple[str, ...]] = ()
-
     @abstractmethod
     def _items_network(self) -> nn.Module:
         """Item row numbers, int64 [n], to vectors [n, factors]."""
@@ -170,15 +167,6 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
         later = self.unfitted(0).restore(self._renumbered(growth))
         later._index(growth.after)
         return later
-
-    def _renumbered(self, growth: Growth) -> dict[str, AnyArray]:
-        """What was learned, by the row numbers of the later history."""
-        arrays = self.arrays()
-        arrays["n_items_"] = np.array(growth.after.n_items)
-        arrays["item_"] = growth.item_row[self.item_]
-        for name in arrays.keys() & set(self._item_tables):
-            arrays[name] = growth.of_items(arrays[name])
-        return arrays
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest inner products; nothing for users of whom nothing is known."""

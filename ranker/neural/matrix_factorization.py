@@ -16,7 +16,7 @@ from features.arrays import AnyArray, Float32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.growth import Growth
-from ranker.candidates.user_keys import find_rows, keys_after, known_keys
+from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
 from ranker.neural.fold_in import Ridge
 from ranker.neural.generator import check_above_zero, check_at_least
@@ -107,16 +107,7 @@ class MatrixFactorization(InnerProduct):
         self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> Self:
         """Users with new events are folded in as new ones are; new items wait for a fit."""
-        keys, place = keys_after(growth, self.keys_, self.place_)
-        later = self.unfitted(0).restore(
-            self.arrays()
-            | {
-                "n_items_": np.array(growth.after.n_items),
-                "item_": growth.item_row[self.item_],
-                "keys_": keys,
-                "place_": place,
-            }
-        )
+        later = self.unfitted(0).restore(self._renumbered(growth))
         later._index(growth.after)
         return later
 

@@ -20,7 +20,7 @@ from features.history import History
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.growth import Growth
 from ranker.candidates.predictor import RatingPredictor
-from ranker.candidates.user_keys import find_rows, keys_after, known_keys
+from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
 from ranker.neural.generator import (
     INFERENCE,
@@ -150,16 +150,7 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
         self, growth: Growth, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> Self:
         """Users with new events are placed as new ones are; new items wait for a fit."""
-        keys, place = keys_after(growth, self.keys_, self.place_)
-        later = self.unfitted(0).restore(
-            self.arrays()
-            | {
-                "n_items_": np.array(growth.after.n_items),
-                "item_": growth.item_row[self.item_],
-                "keys_": keys,
-                "place_": place,
-            }
-        )
+        later = self.unfitted(0).restore(self._renumbered(growth))
         if self.rerank is not None:
             later.source_ = self.source_.refreshed(growth, items=items, users=users)
         return later
