@@ -29,8 +29,9 @@ help:
 demo: $(VENV)/.installed-demo
 	$(BIN)/ranker demo
 
+# Each library has threads of its own besides: more than a few processes starve each other.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/python -m ruff check .
