@@ -53,6 +53,10 @@ class Fold:
         """The interactions before the labels; copied when asked for, so that folds are small."""
         return self.log.filter(pl.Series(self.is_known))
 
+    def follows(self, other: Fold) -> bool:
+        """Whether all that the other one knows is known here too."""
+        return self.log is other.log and not (other.is_known & ~self.is_known).any()
+
 
 class Holdout(Protocol):
     """A way to cut labels from a log."""
@@ -200,7 +204,8 @@ class LastInteractions:
             labels = label_pairs(
                 ordered.filter(pl.Series((from_end >= start) & (from_end < stop) & (size > stop)))
             )
-            is_known = (from_end >= stop) | (size <= stop)
+            # What a fresher fold asks of a user who is too short for this one is not known here.
+            is_known = from_end >= np.minimum(stop, (size - 1) // self.n * self.n)
             if labels.height:
                 folds.append(Fold(ordered, is_known, labels, None))
         return folds

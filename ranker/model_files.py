@@ -36,7 +36,7 @@ from ranker.rerank.first_stage import FUSION
 from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE, GateReport, Segment
 from ranker.skew import SkewReport
-from ranker.snapshot import Snapshot, seed_of
+from ranker.snapshot import Learned, Snapshot, seed_of
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ class State:
         self,
         fold: Fold | None = None,
         label: str = "everything",
-        former: Snapshot | None = None,
+        former: Learned | None = None,
     ) -> Snapshot:
         """Fit the generators on what a fold of the log knows, by default on all of it.
 
-        With the ``former`` snapshot, of fewer events, they take in what is new.
+        Those among ``former``, who learned from fewer events, take in what is new.
         """
         log, as_of = (self.log, self.as_of) if fold is None else (fold.history, fold.as_of)
         return Snapshot.build(

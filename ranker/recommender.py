@@ -359,7 +359,7 @@ class TwoStageRecommender(Learned):
             items=_in_place_of("items", state.items, tables[0]),
             users=_in_place_of("users", state.users, tables[1]),
         )
-        former = self._server.snapshot if sources == "update" else None
+        former = self._server.snapshot.learned if sources == "update" else None
         snapshot = state.snapshot(label="what is new", former=former)
         if state.model is not None and snapshot.tables.names != state.model.names:
             others = sorted({*snapshot.tables.names} ^ {*state.model.names})

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -29,6 +30,13 @@ _MAX_ROWS = 500_000  # candidates of the users who are served at a time
 def seed_of(name: str, random_state: int) -> int:
     """The seed of a generator: by its name, so that to leave out one does not change the others."""
     return zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
+
+
+class Learned(NamedTuple):
+    """Generators and the history that they have learned from."""
+
+    history: History
+    generators: Mapping[str, Generator]
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class Snapshot:
         every_item: bool = False,
         random_state: int = 0,
         label: str = "snapshot",
-        former: Snapshot | None = None,
+        former: Learned | None = None,
     ) -> Snapshot:
         """Fit everything on the interactions before ``as_of``.
 
@@ -95,9 +103,9 @@ class Snapshot:
         random_state : int
         label : str
             What the progress bar calls the snapshot.
-        former : Snapshot, optional
-            Of fewer events: its generators take in the new ones, see :meth:`Generator.refreshed`.
-            Default: generators are fitted anew.
+        former : Learned, optional
+            From fewer events: these generators take in the new ones, see
+            :meth:`Generator.refreshed`. Others are fitted anew.
         """
         history, items, users = encode(
             interactions, as_of=as_of, facts=facts, items=items, users=users
@@ -107,8 +115,9 @@ class Snapshot:
             logger.info("items or users of the former tables are gone: all sources are fitted anew")
         fitted: dict[str, Generator] = {}
         for name, generator in progress(generators.items(), description=f"fit {label}"):
-            if former is not None and growth is not None and refreshes_itself(generator):
-                fitted[name] = former.generators[name].refreshed(growth, items=items, users=users)
+            known = None if former is None else former.generators.get(name)
+            if known is not None and growth is not None and refreshes_itself(generator):
+                fitted[name] = known.refreshed(growth, items=items, users=users)
             else:
                 fresh = generator.unfitted(seed_of(name, random_state))
                 fitted[name] = fresh.fit(history, items=items, users=users)
@@ -158,6 +167,17 @@ class Snapshot:
         if self.every_item:
             return merge_with_everything(retrieved, history, exclude_seen=exclude_seen)
         return merge(retrieved, history)
+
+    @property
+    def learned(self) -> Learned:
+        """What all generators have learned."""
+        return Learned(self.history, self.generators)
+
+    @property
+    def trained(self) -> Learned:
+        """What those have learned that take long to, see :attr:`Generator.is_trained`."""
+        slow = {name: one for name, one in self.generators.items() if one.is_trained}
+        return Learned(self.history, slow)
 
     def chunk_size(self, wanted: int) -> int:
         """Users to serve at a time: fewer where each of them has the whole catalogue."""

@@ -22,7 +22,7 @@ from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.skew import Sight, look_at
-from ranker.snapshot import Snapshot
+from ranker.snapshot import Learned, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class TrainedReranker:
 
 def label_windows(
     folds: Sequence[Fold],
-    build: Callable[[Fold, str], Snapshot],
+    build: Callable[[Fold, str, Learned | None], Snapshot],
     depths: Mapping[str, int],
     *,
     repeats: bool,
@@ -135,7 +135,8 @@ def label_windows(
     folds : sequence of Fold
         Freshest first.
     build : callable
-        Builds the snapshot of a fold; the text says which one it is.
+        Builds the snapshot of a fold; the text says which one it is, and what networks have
+        learned from an earlier one, if all of it is known in this one too, is taken over.
     depths : mapping of source name to int
     repeats : bool
     max_groups : int
@@ -162,9 +163,12 @@ def label_windows(
     everybody = Ids.sorted(*(fold.labels["user_id"] for fold in folds)) if folds else None
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
-    sight = None
-    for index, fold in enumerate(folds):
-        snapshot = build(fold, f"window {index + 1} of {len(folds)}")
+    sight, trained = None, None
+    for index, fold in reversed([*enumerate(folds)]):
+        # The earliest comes first: what was learned there, a later one may know.
+        earlier = trained if fold.follows(folds[-1]) else None
+        snapshot = build(fold, f"window {index + 1} of {len(folds)}", earlier)
+        trained = trained or snapshot.trained
         labelled.append(
             label_candidates(
                 snapshot,
@@ -181,7 +185,7 @@ def label_windows(
                 everybody=everybody,
             )
         )
-        if index and snapshot.tables.names != names:
+        if names and snapshot.tables.names != names:
             raise ConfigError(
                 f"the features of two windows are not the same, such as "
                 f"{sorted({*snapshot.tables.names} ^ {*names})[:3]}; a block's columns may not "
@@ -197,6 +201,7 @@ def label_windows(
             )
         names = snapshot.tables.names
         del snapshot
+    labelled.reverse()
     if impressions is not None and not any(
         (one.learned.position > 0).any() for one in labelled if one is not None
     ):

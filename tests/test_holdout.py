@@ -242,7 +242,8 @@ def test_last_interactions_of_every_user(clock, n):
             assert history.height >= 1, "everybody is known by something"
             stop = (window + 1) * n
             if rows.height <= stop:
-                assert history.height == rows.height
+                asked_by_fresher_folds = (rows.height - 1) // n * n
+                assert history.height == rows.height - asked_by_fresher_folds
                 assert labels.is_empty()
                 continue
             assert history.height == rows.height - stop
@@ -252,6 +253,19 @@ def test_last_interactions_of_every_user(clock, n):
                 assert_frame_equal(history.sort("timestamp"), known)
                 assert set(labels["item_id"]) == set(hidden["item_id"])
                 assert known["timestamp"].max() < hidden["timestamp"].min()
+
+
+@pytest.mark.parametrize("holdout", [LabelWindows(n_windows=3), LastInteractions(2, 3)])
+def test_a_fresher_fold_follows_the_older_ones(holdout):
+    freshest, *_, oldest = folds_of(holdout, make_log("datetime"))
+    assert freshest.follows(oldest)
+    assert not oldest.follows(freshest)
+
+
+def test_no_random_fold_follows_another():
+    one, other = folds_of(RandomHoldout(), make_log("none"))
+    assert not one.follows(other)
+    assert not other.follows(one)
 
 
 def test_last_interactions_by_hand():

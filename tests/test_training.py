@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,7 @@ from features.history import LogFacts
 from features.schema import check_interactions
 from features.source import SourceScores
 from features.stage import FeatureStage
-from ranker.candidates.base import Retrieved
+from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
@@ -28,7 +30,7 @@ from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
-from ranker.snapshot import Snapshot
+from ranker.snapshot import Learned, Snapshot
 from ranker.training import label_windows, train_reranker
 from tests.logs import history_from, make_log
 from tests.recommenders import small
@@ -42,9 +44,22 @@ FACTS = LogFacts.of(LOG)
 FOLDS = LabelWindows("14d", 3).folds(LOG, FACTS, random_state=0)
 
 
-def build(fold: Fold, label: str = "test", *, facts: LogFacts = FACTS) -> Snapshot:
+def build(
+    fold: Fold,
+    label: str = "test",
+    former: Learned | None = None,
+    *,
+    facts: LogFacts = FACTS,
+    generators: Mapping[str, Generator] = GENERATORS,
+) -> Snapshot:
     return Snapshot.build(
-        fold.history, as_of=fold.as_of, facts=facts, generators=GENERATORS, stage=STAGE, label=label
+        fold.history,
+        as_of=fold.as_of,
+        facts=facts,
+        generators=generators,
+        stage=STAGE,
+        label=label,
+        former=former,
     )
 
 
@@ -291,7 +306,7 @@ def test_trap_negatives_are_drawn_from_the_whole_list_and_not_from_its_top():
 def windows(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
     return label_windows(
         folds,
-        lambda fold, text: build(fold, text, facts=facts),
+        lambda fold, text, former: build(fold, text, former, facts=facts),
         DEPTHS,
         **({"repeats": True, "max_groups": 1000, "random_state": 0, "n_threads": 1} | options),
     )
@@ -306,6 +321,50 @@ def train(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
         fill="popular",
         **(defaults | options),
     )
+
+
+class SlowPopularity(Popularity):
+    """Writes down how many events it has learned from and how many it has heard of later."""
+
+    is_trained = True
+    events: ClassVar[list[tuple[str, int]]] = []
+
+    def _learn(self, history, *, items, users):
+        self.events.append(("learned", history.n_events))
+        super()._learn(history, items=items, users=users)
+
+    def refreshed(self, growth, *, items, users):
+        assert (growth.before.lengths <= growth.after.lengths[growth.user_row]).all()
+        self.events.append(("heard", growth.after.n_events))
+        return self
+
+
+@pytest.mark.parametrize(
+    ("clock", "holdout", "n_learned"),
+    [
+        ("datetime", LabelWindows("14d", 3), 1),
+        ("sequence", LastInteractions(2, 3), 1),
+        ("none", RandomHoldout(0.2, 3), 3),
+    ],
+)
+def test_windows_share_what_the_earliest_has_learned_where_none_of_it_is_a_label(
+    clock, holdout, n_learned
+):
+    log = check_interactions(make_log(clock, n_users=60, n_items=50, n_events=900))
+    facts = LogFacts.of(log)
+    folds = holdout.folds(log, facts, random_state=0)
+    sources = {**GENERATORS, "slow": SlowPopularity()}
+    SlowPopularity.events.clear()
+    label_windows(
+        folds,
+        lambda fold, text, former: build(fold, text, former, facts=facts, generators=sources),
+        DEPTHS | {"slow": 6},
+        **{"repeats": True, "max_groups": 1000, "random_state": 0, "n_threads": 1},
+    )
+    known = [int(fold.is_known.sum()) for fold in reversed(folds)]
+    assert [n for _, n in SlowPopularity.events] == known, "each window, the earliest first"
+    kinds = [kind for kind, _ in SlowPopularity.events]
+    assert kinds == ["learned"] * n_learned + ["heard"] * (3 - n_learned)
 
 
 def test_the_gate_looks_at_all_users_of_the_freshest_labels():
