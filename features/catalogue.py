@@ -10,6 +10,7 @@ from features.context import ClockAffinity, ColdFlags
 from features.encoding import AttributeEncoding
 from features.event import ItemConversion, LastEvents
 from features.item import ItemPopularity
+from features.lateness import ItemLateness
 from features.numeric import NumericAttributes
 from features.pair import UserItemHistory
 from features.segment import SegmentShare
@@ -29,6 +30,7 @@ def all_blocks() -> tuple[Block, ...]:
         LatestCosine(),
         WordSimilarity(),
         ItemPopularity(),
+        ItemLateness(),
         ItemConversion(),
         SegmentShare(),
         UserActivity(),

@@ -29,7 +29,8 @@ in `FeatureStage.infer(interactions, items, users, blocks=all_blocks())`.
 `segment`: users) share, `NUMBER`, `DATE` and `VECTOR` for columns of the item table with such
 values, `EVENT` and `OTHER` for names of events (if there are several). Times are in days; on an
 integer clock in steps, and their names end in `_steps`. NaN (null in frames) means unknown. Windows
-are shares of the length of the log: `48th` is its last forty-eighth, about a week of a year.
+are shares of the length of the log: `48th` is its last forty-eighth, about a week of a year. The
+columns of `ItemLateness` are there where timestamps are positions in the history of each user.
 """
 
 
@@ -41,40 +42,27 @@ def reference(stage: FeatureStage | None = None) -> str:
     stage : FeatureStage, optional
         Default: the whole catalogue.
     """
-    log = pl.DataFrame(
-        {
-            "user_id": [1, 1, 2],
-            "item_id": [1, 2, 1],
-            "timestamp": [dt.datetime(2024, 1, day) for day in (1, 3, 9)],
-            "event": ["EVENT", "EVENT", "OTHER"],
-        }
-    )
-    attribute = {"COLUMN": ["a", "b", "a", "b"]}
-    numbers = {
-        "NUMBER": [1.0, 2.0, 3.0, 4.0],
-        "DATE": [dt.date(2023, 1, day) for day in (1, 2, 3, 4)],
-        "VECTOR": [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]],
-    }
-    items = pl.DataFrame({"item_id": [1, 2, 3, 4]} | attribute | numbers)
-    users = pl.DataFrame({"user_id": [1, 2, 3, 4]} | attribute)
-    facts = LogFacts.of(log)
-    history, item_table, user_table = encode(
-        log, as_of=facts.clock.tick(dt.date(2024, 1, 10)), facts=facts, items=items, users=users
-    )
-    sources = {"SOURCE": ExampleSource.of(history)}
-    context = Context(history, item_table, user_table, sources)
     stage = stage or FeatureStage(all_blocks())
-    tables = stage.fit(context)
-    defaults = FeatureStage().fit(context).names
+    by_day, by_position = _context(is_dated=True), _context(is_dated=False)
+    dated = stage.fit(by_day)
+    # What an absolute clock has no columns of is for positions.
+    mute = tuple(
+        block
+        for block, fitted in zip(stage.blocks, dated.blocks, strict=True)
+        if not fitted.features
+    )
+    placed = FeatureStage(mute).fit(by_position)
+    defaults = {*FeatureStage().fit(by_day).names, *FeatureStage().fit(by_position).names}
     owners = {
         feature.name: f"`{block_name(block)}`"
-        for block, fitted in zip(stage.blocks, tables.blocks, strict=True)
+        for blocks, tables in ((stage.blocks, dated), (mute, placed))
+        for block, fitted in zip(blocks, tables.blocks, strict=True)
         for feature in fitted.features
     }
     features = [
         # The second name of events says nothing new, but for what leads from one to the other.
         feature
-        for feature in tables.features
+        for feature in (*dated.features, *placed.features)
         if "OTHER" not in feature.name or "EVENT" in feature.name
     ]
     lines = [_HEAD]
@@ -89,6 +77,34 @@ def reference(stage: FeatureStage | None = None) -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _context(*, is_dated: bool) -> Context:
+    """Four items, of which two users took two, with a column of each kind."""
+    log = pl.DataFrame(
+        {
+            "user_id": [1, 1, 2],
+            "item_id": [1, 2, 1],
+            "timestamp": [dt.datetime(2024, 1, day) for day in (1, 3, 9)]
+            if is_dated
+            else [0, 1, 0],
+            "event": ["EVENT", "EVENT", "OTHER"],
+        }
+    )
+    attribute = {"COLUMN": ["a", "b", "a", "b"]}
+    numbers = {
+        "NUMBER": [1.0, 2.0, 3.0, 4.0],
+        "DATE": [dt.date(2023, 1, day) for day in (1, 2, 3, 4)],
+        "VECTOR": [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]],
+    }
+    items = pl.DataFrame({"item_id": [1, 2, 3, 4]} | attribute | numbers)
+    users = pl.DataFrame({"user_id": [1, 2, 3, 4]} | attribute)
+    facts = LogFacts.of(log)
+    as_of = facts.clock.tick(dt.date(2024, 1, 10)) if is_dated else None
+    history, item_table, user_table = encode(
+        log, as_of=as_of, facts=facts, items=items, users=users
+    )
+    return Context(history, item_table, user_table, {"SOURCE": ExampleSource.of(history)})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from features.candidates import Candidates
 from features.errors import ConfigError
 from features.history import History, LogFacts
 from features.item import ItemPopularity
+from features.lateness import ItemLateness
 from features.listwise import FittedListwise, Listwise
 from features.pair import UserItemHistory
 from features.schema import check_interactions, check_items, check_users
@@ -39,6 +40,7 @@ def default_blocks() -> tuple[Block, ...]:
         HistorySimilarity(),
         EmbeddingAffinity(),
         ItemPopularity(),
+        ItemLateness(),
         UserActivity(),
         AttributeAffinity(),
     )

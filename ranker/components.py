@@ -15,6 +15,7 @@ from features.encoding import AttributeEncoding
 from features.errors import ConfigError, ModelFormatError
 from features.event import ItemConversion, LastEvents
 from features.item import ItemPopularity
+from features.lateness import ItemLateness
 from features.listwise import Listwise
 from features.numeric import NumericAttributes
 from features.pair import UserItemHistory
@@ -48,7 +49,15 @@ _KNOWN: tuple[type, ...] = (
     *(SourceScores, UserItemHistory, HistorySimilarity, EmbeddingAffinity),
     *(LastEvents, LatestCosine, WordSimilarity, ItemConversion, SegmentShare, UserBreadth),
     *(AttributeEncoding, NumericAttributes, ColdFlags, ClockAffinity),
-    *(ItemPopularity, UserActivity, AttributeAffinity, CustomBlock, Listwise, FeatureStage),
+    *(
+        ItemPopularity,
+        ItemLateness,
+        UserActivity,
+        AttributeAffinity,
+        CustomBlock,
+        Listwise,
+        FeatureStage,
+    ),
     *(LabelWindows, LastInteractions, RandomHoldout, LambdaRank, Negatives),
 )
 

@@ -163,7 +163,8 @@ def label_windows(
     everybody = Ids.sorted(*(fold.labels["user_id"] for fold in folds)) if folds else None
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
-    sight, trained = None, None
+    sight = None
+    trained: Learned | None = None
     for index, fold in reversed([*enumerate(folds)]):
         # The earliest comes first: what was learned there, a later one may know.
         earlier = trained if fold.follows(folds[-1]) else None

@@ -359,7 +359,10 @@ def test_windows_share_what_the_earliest_has_learned_where_none_of_it_is_a_label
         folds,
         lambda fold, text, former: build(fold, text, former, facts=facts, generators=sources),
         DEPTHS | {"slow": 6},
-        **{"repeats": True, "max_groups": 1000, "random_state": 0, "n_threads": 1},
+        repeats=True,
+        max_groups=1000,
+        random_state=0,
+        n_threads=1,
     )
     known = [int(fold.is_known.sum()) for fold in reversed(folds)]
     assert [n for _, n in SlowPopularity.events] == known, "each window, the earliest first"

@@ -56,7 +56,7 @@ class Generator(ABC):
     learned: ClassVar[tuple[str, ...]] = ()
     # Whether it has nothing to propose but what the user took before.
     lists_seen: ClassVar[bool] = False
-    # Whether learning takes so long that the label windows of a fit share what the earliest learned.
+    # Whether it learns so slowly that the label windows of a fit share what the earliest learned.
     is_trained: ClassVar[bool] = False
 
     def fit(

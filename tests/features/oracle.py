@@ -186,3 +186,29 @@ def listwise_features(values: list[float]) -> list[tuple[float, float]]:
         else (1 + sum(other > value for other in known), value / mean if mean else NAN)
         for value in values
     ]
+
+
+def lateness_features(world: World, item: str, latest=(1, 5, 20)):
+    if world.log.kind != "positions":
+        return {}
+    mine, places, late = [], [], {n: [] for n in latest}
+    for user in world.users:
+        times = [world.log.tick(event.time) for event in world.events_of(user)]
+        for event in world.events_of(user):
+            before = sum(time < world.log.tick(event.time) for time in times)
+            after = sum(time > world.log.tick(event.time) for time in times)
+            mine.append(event.item == item)
+            places.append((before + len(times) - after) / (2 * len(times)))
+            for n in latest:
+                late[n].append(after < n)
+
+    def smooth(values):
+        own = [value for value, is_own in zip(values, mine, strict=True) if is_own]
+        mean = sum(values) / len(values)
+        return (sum(own) + 5 * mean) / (len(own) + 5), mean
+
+    names = [*(f"item_latest_{n}" for n in latest), "item_place"]
+    if not any(mine):
+        return dict.fromkeys(names, NAN)
+    lifts = [own / mean for own, mean in (smooth(late[n]) for n in latest)]
+    return dict(zip(names, [*lifts, smooth(places)[0]], strict=True))

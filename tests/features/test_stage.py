@@ -18,6 +18,7 @@ from features.errors import ConfigError
 from features.history import History, LogFacts
 from features.ids import Ids
 from features.item import ItemPopularity
+from features.lateness import ItemLateness
 from features.listwise import Listwise
 from features.pair import UserItemHistory
 from features.similarity import EmbeddingAffinity, HistorySimilarity
@@ -238,6 +239,7 @@ def test_the_default_blocks():
         HistorySimilarity,
         EmbeddingAffinity,
         ItemPopularity,
+        ItemLateness,
         UserActivity,
         AttributeAffinity,
     ]
