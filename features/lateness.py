@@ -57,7 +57,7 @@ class ItemLateness:
         described = [
             Feature(
                 *(f"item_latest_{n}", "item", "ratio"),
-                f"share of its events that are among their users' latest {n}, over that of all events",
+                f"share of its events among their users' latest {n}, over that of all events",
             )
             for n in self.latest
         ]
