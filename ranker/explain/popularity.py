@@ -35,6 +35,10 @@ def tell_popularity(case: Case, topic: Topic) -> str | None:
         return f"{verb} again {said} by the typical user"
     if kind.startswith("trend_") and value >= _RISING:
         return _rising(case, kind.removeprefix("trend_"), value)
+    if kind.startswith("latest_") and value >= _RISING:
+        n = kind.removeprefix("latest_")
+        where = "as users' latest" if n == "1" else f"among users' latest {n}"
+        return f"rising: {where} {value:.1f} times as often as other items"
     if kind.startswith("age_") and (said := _new(case, value)):
         return said
     window = kind.partition("_")[2] if kind.startswith(("rank_", "share_")) else "48th"

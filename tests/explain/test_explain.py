@@ -13,6 +13,7 @@ import ranker
 from features.block import Feature
 from features.custom import CustomBlock
 from features.item import ItemPopularity
+from features.lateness import ItemLateness
 from features.stage import FeatureStage, default_blocks
 from ranker import LambdaRank, Popularity
 from ranker.explain.families import by_family
@@ -46,6 +47,37 @@ def test_windows_that_are_lengths_of_time_are_told():
     said = set(why["reason"].str.extract(r"the last ([\d]+ \w+)").drop_nulls())
     assert said
     assert said <= {"10 days", "30 minutes"}
+
+
+def test_what_users_take_late_is_told():
+    rng = np.random.default_rng(0)
+    log = pl.DataFrame(
+        [
+            (f"u{user:03}", f"i{item:03}", place)
+            for user in range(80)
+            for place, item in enumerate(sorted(rng.choice(25, 8, replace=False)))
+        ],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
+    )
+    recommender = small(
+        generators=[("popular", Popularity())],
+        n_candidates=25,
+        features=FeatureStage((ItemLateness((1, 3)),)),
+    ).fit(log)
+    lists = recommender.recommend(k=3)
+    value = recommender.build_features(recommender.generate_candidates())
+    why = recommender.explain(lists).join(value, on=["user_id", "item_id"])
+    told = why.with_columns(
+        pl.col("reason").str.extract_groups(
+            r"rising: (?<where>as users' latest|among users' latest 3) (?<times>[\d.]+) times"
+        )
+    ).unnest("reason")
+    told = told.drop_nulls("times")
+    assert told.height > 80
+    column = pl.when(pl.col("where").str.ends_with("3")).then("item_latest_3")
+    lift = told.select(column.otherwise("item_latest_1")).to_series()
+    assert [f"{value:.1f}" for value in lift] == told["times"].to_list()
 
 
 @given(users=st.lists(st.sampled_from(range(45)), min_size=1, max_size=6), k=st.integers(1, 30))
