@@ -33,12 +33,8 @@ def tell_popularity(case: Case, topic: Topic) -> str | None:
         return f"{verb} again by {words.percent(value)} of those who have {verb} it"
     if kind.startswith("interval_") and (said := words.every(case.setting.clock, value)):
         return f"{verb} again {said} by the typical user"
-    if kind.startswith("trend_") and value >= _RISING:
-        return _rising(case, kind.removeprefix("trend_"), value)
-    if kind.startswith("latest_") and value >= _RISING:
-        n = kind.removeprefix("latest_")
-        where = "as users' latest" if n == "1" else f"among users' latest {n}"
-        return f"rising: {where} {value:.1f} times as often as other items"
+    if kind.startswith(("trend_", "latest_")) and value >= _RISING:
+        return _rising(case, kind, value)
     if kind.startswith("age_") and (said := _new(case, value)):
         return said
     window = kind.partition("_")[2] if kind.startswith(("rank_", "share_")) else "48th"
@@ -59,7 +55,11 @@ def _placed(case: Case, window: str) -> str | None:
     return f"{place} {case.verb} item{when}"
 
 
-def _rising(case: Case, window: str, value: float) -> str | None:
+def _rising(case: Case, kind: str, value: float) -> str | None:
+    trend, _, window = kind.partition("_")
+    if trend == "latest":
+        where = "as users' latest" if window == "1" else f"among users' latest {window}"
+        return f"rising: {where} {value:.1f} times as often as other items"
     labels = [
         feature.name.removeprefix("item_rank_")
         for feature in case.setting.features
