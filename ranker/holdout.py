@@ -23,6 +23,9 @@ _DEFAULT_SHARE = 1 / 12
 # more while these have fewer users with labels than a ranker needs to tell features apart.
 _FEWEST_WINDOWS, _MOST_WINDOWS, _ENOUGH_USERS = 3, 12, 1_000
 
+# Random folds are all of one kind, and cost little where users are few.
+_FEWEST_FOLDS, _MOST_FOLDS, _MANY_USERS = 2, 5, 5_000
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -226,22 +229,25 @@ class RandomHoldout:
     ----------
     fraction : float
         Share of the pairs that a fold hides.
-    n_folds : int
+    n_folds : int, optional
+        Default: two, or up to five while these have labels of fewer than five thousand users.
     """
 
     fraction: float = 0.2
-    n_folds: int = 2
+    n_folds: int | None = None
 
     def __post_init__(self) -> None:
-        check_count(n_folds=self.n_folds)
+        if self.n_folds is not None:
+            check_count(n_folds=self.n_folds)
 
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
     ) -> list[Fold]:
         """See :class:`Holdout`."""
-        if not 0 < self.fraction * self.n_folds <= 1:
+        fewest = self.n_folds or _FEWEST_FOLDS
+        if not 0 < self.fraction * fewest <= 1:
             raise ConfigError(
-                f"fraction={self.fraction} times n_folds={self.n_folds} must be in (0, 1], so "
+                f"fraction={self.fraction} times n_folds={fewest} must be in (0, 1], so "
                 f"that the folds hide different pairs"
             )
         pairs = label_pairs(interactions).select("user_id", "item_id")
@@ -250,18 +256,22 @@ class RandomHoldout:
         marked = interactions.join(
             fold_of, on=["user_id", "item_id"], how="left", maintain_order="left"
         )
-        folds = []
-        for fold in range(self.n_folds):
+        folds: list[Fold] = []
+        n_users = 0
+        for fold in range(self.n_folds or min(_MOST_FOLDS, int(1 / self.fraction))):
+            if self.n_folds is None and fold >= fewest and n_users >= _MANY_USERS:
+                break
             labels = marked.filter(pl.col("fold") == fold)
             # Events that are no labels belong to no fold, and are known in each.
             is_known = (marked["fold"].fill_null(-1) != fold).to_numpy()
             if labels.height and is_known.any():
                 folds.append(Fold(marked.drop("fold"), is_known, label_pairs(labels), None))
+                n_users += labels["user_id"].n_unique()
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        return f"labels from {self.n_folds} random folds of {self.fraction:.0%} of the pairs"
+        return f"labels from {n_folds or 'no'} random folds of {self.fraction:.0%} of the pairs"
 
 
 def default_holdout(facts: LogFacts) -> Holdout:

@@ -263,7 +263,7 @@ def test_a_fresher_fold_follows_the_older_ones(holdout):
 
 
 def test_no_random_fold_follows_another():
-    one, other = folds_of(RandomHoldout(), make_log("none"))
+    one, other = folds_of(RandomHoldout(n_folds=2), make_log("none"))
     assert not one.follows(other)
     assert not other.follows(one)
 
@@ -327,6 +327,16 @@ def test_another_seed_hides_other_pairs():
     log = make_log("none")
     one, other = (folds_of(RandomHoldout(), log, random_state=seed)[0].labels for seed in (0, 1))
     assert not one.equals(other)
+
+
+def test_few_users_are_asked_of_more_random_folds():
+    assert len(folds_of(RandomHoldout(), make_log("none"))) == 5
+    assert len(folds_of(RandomHoldout(0.3), make_log("none"))) == 3
+    assert len(folds_of(RandomHoldout(0.05), make_log("none"))) == 5
+    many = make_log("none", n_users=4_000, n_events=40_000)
+    assert len(folds_of(RandomHoldout(), many)) == 2
+    said = RandomHoldout().describe(LogFacts.of(check_interactions(many)), many, 2)
+    assert said == "labels from 2 random folds of 20% of the pairs"
 
 
 @pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.0, 2), (-0.1, 2)])
