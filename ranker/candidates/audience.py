@@ -10,16 +10,15 @@ import polars as pl
 from scipy import sparse
 
 from features.arrays import AnyArray, Int64Array
-from features.decay import Length, decay_weights, length_ticks
+from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
-from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.nearest import nearest
-from ranker.candidates.retrieval import top_by_similarity
+from ranker.candidates.similar import SimilarityGenerator
 
 
 @dataclass
-class Audience(Generator):
+class Audience(SimilarityGenerator):
     """Items that are taken now, by what else their takers took, however long ago.
 
     ``s(a, b) = sum_u n(u) ** -activity / ((n(a) + shrink) ** discount * (n(b) + shrink))`` over the
@@ -91,16 +90,6 @@ class Audience(Generator):
             (value[kept], (item[kept], column)), shape
         )
         self.similarity_.sort_indices()
-
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest sums over the user's events."""
-        weights = decay_weights(history, float(self._get("half_life_ticks_")))
-        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """Share of the audience of the column's item that knows the row's, CSR."""
-        return self._get("similarity_")
 
     def _current(self, history: History) -> Int64Array:
         """Rows of the current items, ascending."""

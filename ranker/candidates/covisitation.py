@@ -24,10 +24,9 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
-from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.growth import Growth
 from ranker.candidates.neighbours import renewed, renumbered, rows_of, with_rows
-from ranker.candidates.retrieval import top_by_similarity
+from ranker.candidates.similar import SimilarityGenerator
 from ranker.topk import offer, sort_best_first
 
 _AGED = 0.5  # what is left of a weight, below which all pairs are counted anew
@@ -35,7 +34,7 @@ _MANY = 0.5  # share of the events of such items, from which on to begin anew is
 
 
 @dataclass
-class CoVisitation(Generator):
+class CoVisitation(SimilarityGenerator):
     """Pairs of items that a user took close together, recent pairs counting more.
 
     Each pair of events of one user adds ``0.5 ** (age / half_life) / (1 + steps)``, where
@@ -179,10 +178,8 @@ class CoVisitation(Generator):
         similarity.sort_indices()
         return similarity
 
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest sums of similarity to the user's latest events."""
-        weights = decay_weights(history, float(self._get("recent_ticks_")))
-        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
+    def _asked_weights(self, history: History) -> Float32Array:
+        return decay_weights(history, float(self._get("recent_ticks_")))
 
     def _event_weights(self, history: History) -> Float32Array:
         weights = decay_weights(history, length_ticks(history, self.half_life))
@@ -203,11 +200,6 @@ class CoVisitation(Generator):
                 f"{list(names)}"
             )
         return np.isin(history.event, [names.index(name) for name in self.events])
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """Item-item similarities, CSR [n_items, n_items]."""
-        return self._get("similarity_")
 
 
 @kernel

@@ -14,15 +14,14 @@ from features.arrays import AnyArray, Float32Array, Int32Array
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
-from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.inverse import invert
-from ranker.candidates.retrieval import top_by_similarity
+from ranker.candidates.similar import SimilarityGenerator
 
 _ROWS = 256  # rows of the dense matrix that are looked at together
 
 
 @dataclass
-class EASE(Generator):
+class EASE(SimilarityGenerator):
     """The linear model ``X ~ X B`` whose diagonal is zero.
 
     Steck: Embarrassingly shallow autoencoders for sparse data (WWW 2019), eq. (8):
@@ -67,19 +66,11 @@ class EASE(Generator):
         inverse = _inverse(matrix, self.regularization)
         self.similarity_ = _largest(inverse, chosen, self.neighbours, history.n_items)
 
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest sums of the user's items' weights, as far as they are above zero."""
+    def _asked_weights(self, history: History) -> Float32Array:
         half_life = float(self._get("half_life_ticks_"))
         if np.isnan(half_life):
-            weights = _first_of_each(history)
-        else:
-            weights = decay_weights(history, half_life)
-        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """Item-item weights, CSR [n_items, n_items]."""
-        return self._get("similarity_")
+            return _first_of_each(history)
+        return decay_weights(history, half_life)
 
     def _chosen(self, history: History) -> Int32Array:
         """Rows of the items that take part, ascending."""

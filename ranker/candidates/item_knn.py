@@ -12,14 +12,13 @@ from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 from scipy import sparse
 
 from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
-from features.decay import Length, decay_weights, length_ticks
+from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
-from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.growth import Growth
 from ranker.candidates.nearest import nearest_to_each
 from ranker.candidates.neighbours import reach, renewed, renumbered, rows_of, with_rows
-from ranker.candidates.retrieval import top_by_similarity
+from ranker.candidates.similar import SimilarityGenerator
 from ranker.parallel import n_cores
 
 _WEIGHTINGS = ("bm25", "cosine", "tfidf")
@@ -29,7 +28,7 @@ _NOTHING = 1e-12  # a weight that is a difference of two equal logarithms
 
 
 @dataclass
-class ItemKNN(Generator):
+class ItemKNN(SimilarityGenerator):
     """Item-based nearest neighbours over the users-by-items matrix, which is binary.
 
     Sarwar et al.: Item-based collaborative filtering recommendation algorithms (WWW 2001). The
@@ -137,16 +136,6 @@ class ItemKNN(Generator):
         nothing = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
         item, to, similarity = map(np.concatenate, zip(nothing, *found, strict=True))
         return item, to, similarity
-
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest sums of similarity to the user's events."""
-        weights = decay_weights(history, float(self._get("half_life_ticks_")))
-        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """Item-item similarities, CSR [n_items, n_items]."""
-        return self._get("similarity_")
 
     def _weighted(self, items: sparse.csc_matrix) -> sparse.csr_matrix:
         """Items by users, float64."""

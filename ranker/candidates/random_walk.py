@@ -10,16 +10,15 @@ import polars as pl
 from scipy import sparse
 
 from features.arrays import AnyArray
-from features.decay import Length, decay_weights, length_ticks
+from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
-from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.nearest import nearest_to_each
-from ranker.candidates.retrieval import top_by_similarity
+from ranker.candidates.similar import SimilarityGenerator
 
 
 @dataclass
-class RandomWalk(Generator):
+class RandomWalk(SimilarityGenerator):
     """RP3beta: from the user's items to those who took them, and on to what else they took.
 
     Paudel, Christoffel, Newell, Bernstein: Updatable, accurate, diverse, and scalable
@@ -70,16 +69,6 @@ class RandomWalk(Generator):
             sparse.diags_array(of_user) @ matrix @ sparse.diags_array(n_users**-self.beta)
         )
         self.similarity_: sparse.csr_matrix = nearest_to_each(starts, ends, self.neighbours)
-
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest sums over the user's events."""
-        weights = decay_weights(history, float(self._get("half_life_ticks_")))
-        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """What walks from an item to another count, CSR [n_items, n_items]."""
-        return self._get("similarity_")
 
     def _check(self) -> None:
         if self.neighbours < 1:

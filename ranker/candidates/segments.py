@@ -17,7 +17,8 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.base import Generator, Retrieved
-from ranker.candidates.retrieval import top_by_similarity, top_by_vectors
+from ranker.candidates.retrieval import top_by_vectors
+from ranker.candidates.similar import SimilarityGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class SegmentPopularity(Generator):
 
 
 @dataclass
-class CategoryPopularity(Generator):
+class CategoryPopularity(SimilarityGenerator):
     """Popular items of the categories that the user took of late.
 
     Each event of the user speaks for the items that share a value with its item, by the item's
@@ -136,15 +137,8 @@ class CategoryPopularity(Generator):
         top = _top_of_categories(belongs, popularity, self.per_category)
         self.similarity_: sparse.csr_matrix = _largest_of_rows(belongs, top, self.per_category)
 
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The largest sums over the user's events."""
-        weights = decay_weights(history, float(self._get("recent_ticks_")))
-        return top_by_similarity(self.similarity_, weights, history, n, exclude_seen=exclude_seen)
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """Shares of the columns' items in their categories, CSR [n_items, n_items]."""
-        return self._get("similarity_")
+    def _asked_weights(self, history: History) -> Float32Array:
+        return decay_weights(history, float(self._get("recent_ticks_")))
 
 
 def _segment_columns(users: pl.DataFrame | None, columns: Sequence[str] | None) -> pl.DataFrame:

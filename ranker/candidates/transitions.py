@@ -15,13 +15,12 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
-from ranker.candidates.base import Generator, Retrieved
-from ranker.candidates.retrieval import top_by_similarity
+from ranker.candidates.similar import SimilarityGenerator
 from ranker.topk import offer, sort_best_first
 
 
 @dataclass
-class Transitions(Generator):
+class Transitions(SimilarityGenerator):
     """A Markov chain from the user's last items to the next one.
 
     ``P(b | a) = C(a, b) / (n(a) + shrink)``, where C adds ``lag_decay ** (lag - 1)`` each time b
@@ -95,20 +94,11 @@ class Transitions(Generator):
         )
         self.similarity_.sort_indices()
 
-    def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
-        """The likeliest successors of the user's last items."""
-        similarity = self._get("similarity_")
+    def _asked_weights(self, history: History) -> Float32Array:
         rank = _ranks(history)
         weights = np.float32(self.last_decay) ** (rank - 1)
         weights[rank > self.n_last] = 0.0
-        return top_by_similarity(
-            similarity, weights.astype(np.float32), history, n, exclude_seen=exclude_seen
-        )
-
-    @property
-    def similarity(self) -> sparse.csr_matrix:
-        """Probability of the column's item after the row's, CSR [n_items, n_items]."""
-        return self._get("similarity_")
+        return weights.astype(np.float32)
 
     def _check(self) -> None:
         for name in ("max_lag", "n_last", "neighbours"):
