@@ -179,7 +179,7 @@ class LastInteractions:
     """
 
     n: int = 1
-    n_windows: int = 2
+    n_windows: int = 3
 
     def __post_init__(self) -> None:
         check_count(n=self.n, n_windows=self.n_windows)
