@@ -22,6 +22,7 @@ from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.transitions import Transitions
+from ranker.components import from_json
 from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, default_holdout
 
 # Where more of the later pairs than this were there before, things are taken again.
@@ -37,7 +38,12 @@ _OWN_DEPTH = 400  # own history is the best source there is, and rarely longer
 
 
 def default_generators(
-    facts: LogFacts, *, repeats: bool, n_items: int, items: pl.DataFrame | None = None
+    facts: LogFacts,
+    *,
+    repeats: bool,
+    n_items: int,
+    items: pl.DataFrame | None = None,
+    networks: bool = False,
 ) -> dict[str, Generator]:
     """The sources for a log.
 
@@ -53,6 +59,14 @@ def default_generators(
         Items with events.
     items : DataFrame, optional
         Their attributes, canonical.
+    networks : bool
+        Whether to take a network besides where one is known to help: for the order of each user's
+        events, where that is all that timestamps tell.
+
+    Raises
+    ------
+    MissingExtraError
+        If there is to be a network and torch is not installed.
     """
     generators: dict[str, Generator] = {"popular": Popularity()}
     if facts.clock.is_comparable:
@@ -71,6 +85,8 @@ def default_generators(
             generators["ease"] = EASE()
         if items is not None and choose_columns(items, None, WORDS).columns:
             generators["text"] = TextSimilarity()
+        if networks and ordered:
+            generators["sequence"] = from_json({"type": "SequenceEncoder", "parameters": {}})
     return generators
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -37,7 +37,13 @@ from ranker.negatives import Negatives
 from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE, GateMode, GateReport
 from ranker.rerank.lambdarank import LambdaRank
-from ranker.settings import check_n_candidates, check_parts, check_settings, generators_by_name
+from ranker.settings import (
+    NEURAL,
+    check_n_candidates,
+    check_parts,
+    check_settings,
+    generators_by_name,
+)
 from ranker.skew import check_skew
 from ranker.snapshot import Snapshot
 from ranker.training import Windows, label_windows, train_reranker
@@ -51,7 +57,7 @@ _PARTS = ("features", "reranker", "holdout", "negatives")
 class Settings:
     """What a fit depends on besides the log: keywords of the recommender, which explains them."""
 
-    generators: Mapping[str, Generator] | Sequence[tuple[str, Generator]] | None
+    generators: Mapping[str, Generator] | Sequence[tuple[str, Generator]] | Literal["neural"] | None
     features: FeatureStage | None
     reranker: LambdaRank | None
     holdout: Holdout | None
@@ -85,7 +91,7 @@ class Settings:
         values = self.keywords()
         for name in _PARTS:
             values[name] = None if values[name] is None else to_json(values[name])
-        if self.generators is not None:
+        if self.generators not in (None, NEURAL):
             named = generators_by_name(self.generators)
             values["generators"] = [[name, to_json(part)] for name, part in named.items()]
         return values
@@ -103,7 +109,7 @@ class Settings:
             found = dict(values)
             for name in _PARTS:
                 found[name] = None if found[name] is None else from_json(found[name], custom)
-            if found["generators"] is not None:
+            if found["generators"] not in (None, NEURAL):
                 found["generators"] = [
                     (name, from_json(part, custom)) for name, part in found["generators"]
                 ]
@@ -196,7 +202,8 @@ class Fitting:
             If settings contradict each other or the data.
         """
         settings.check()
-        named = None if settings.generators is None else generators_by_name(settings.generators)
+        wanted = settings.generators
+        named = None if wanted in (None, NEURAL) else generators_by_name(wanted)
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
         report_time(raw)
@@ -206,7 +213,11 @@ class Fitting:
         repeats = repeats_in(folds) if settings.repeats is None else settings.repeats
         if named is None:
             named = default_generators(
-                facts, repeats=repeats, n_items=log["item_id"].n_unique(), items=tables[0]
+                facts,
+                repeats=repeats,
+                n_items=log["item_id"].n_unique(),
+                items=tables[0],
+                networks=wanted == NEURAL,
             )
         check_n_candidates(settings.n_candidates, named)
         depths = depths_of(named, settings.n_candidates)

@@ -62,7 +62,9 @@ class TwoStageRecommender(Learned):
     ----------
     generators : sequence of (name, Generator), optional
         The sources of candidates; the names are yours and appear in frames and reports.
-        Default: what suits the data.
+        Default: what suits the data. ``"neural"``: that, and where timestamps only order each
+        user's events a :class:`ranker.neural.SequenceEncoder` besides, which takes minutes and the
+        extra ``neural``.
     features : FeatureStage, optional
         Default: what suits the data, see :meth:`features.stage.FeatureStage.infer`.
     reranker : LambdaRank, optional
@@ -134,7 +136,7 @@ class TwoStageRecommender(Learned):
     def __init__(
         self,
         *,
-        generators: Sequence[tuple[str, Generator]] | None = None,
+        generators: Sequence[tuple[str, Generator]] | Literal["neural"] | None = None,
         features: FeatureStage | None = None,
         reranker: LambdaRank | None = None,
         holdout: Holdout | None = None,
@@ -176,9 +178,9 @@ class TwoStageRecommender(Learned):
         ----------
         name : "fast", "balanced" or "best"
             ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
-            ``"best"`` asks the sources for more, learns from more windows and more slowly, and
-            serves the mean of three forests, one for each objective (impressions need another
-            ``reranker``: ``LambdaRank()``).
+            ``"best"`` has ``generators="neural"``, asks the sources for more, learns from more
+            windows and more slowly, and serves the mean of three forests, one for each objective
+            (impressions need another ``reranker``: ``LambdaRank()``).
         """
         presets: dict[str, dict[str, Any]] = {
             "fast": {
@@ -188,6 +190,7 @@ class TwoStageRecommender(Learned):
             },
             "balanced": {},
             "best": {
+                "generators": "neural",
                 "n_windows": 5,
                 "n_candidates": 200,
                 "reranker": LambdaRank(

@@ -23,6 +23,9 @@ from ranker.rerank.lambdarank import LambdaRank
 # Systems and stages that reports name beside the sources; "best" would have a column best_rank,
 # which there is for all sources together.
 _RESERVED = (TWO_STAGE, FUSION, BLEND, UNION, FINAL_LIST, REST, "best", "served")
+NEURAL = "neural"
+"""In place of generators: those that suit the data, networks among them."""
+
 _PAIRS = 'expected (name, generator) pairs, such as [("als", ALS())]'
 
 
@@ -41,7 +44,7 @@ def generators_by_name(generators: Any) -> dict[str, Generator]:
     if isinstance(generators, Mapping):
         generators = generators.items()
     if isinstance(generators, str | Generator) or not isinstance(generators, Iterable):
-        raise ConfigError(f"generators={generators!r}; {_PAIRS}")
+        raise ConfigError(f"generators={generators!r}; {_PAIRS}; or {NEURAL!r}")
     pairs = list(generators)
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:

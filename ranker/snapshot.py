@@ -174,9 +174,9 @@ class Snapshot:
         return Learned(self.history, self.generators)
 
     @property
-    def trained(self) -> Learned:
-        """What those have learned that take long to, see :attr:`Generator.is_trained`."""
-        slow = {name: one for name, one in self.generators.items() if one.is_trained}
+    def shared(self) -> Learned:
+        """What those have learned whose ``is_shared`` is set: they learn slowly."""
+        slow = {name: one for name, one in self.generators.items() if one.is_shared}
         return Learned(self.history, slow)
 
     def chunk_size(self, wanted: int) -> int:

@@ -164,12 +164,12 @@ def label_windows(
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
     sight = None
-    trained: Learned | None = None
+    shared: Learned | None = None
     for index, fold in reversed([*enumerate(folds)]):
         # The earliest comes first: what was learned there, a later one may know.
-        earlier = trained if fold.follows(folds[-1]) else None
+        earlier = shared if fold.follows(folds[-1]) else None
         snapshot = build(fold, f"window {index + 1} of {len(folds)}", earlier)
-        trained = trained or snapshot.trained
+        shared = shared or snapshot.shared
         labelled.append(
             label_candidates(
                 snapshot,

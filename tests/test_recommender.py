@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import sys
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal, assert_series_equal
 
 import ranker.fitting
+from features.errors import MissingExtraError
 from features.schema import check_interactions
 from ranker import (
     ALS,
@@ -115,6 +117,31 @@ def test_presets(name):
     quick = {"reranker": small().reranker}
     again = TwoStageRecommender.preset(name, n_threads=1, **quick)
     assert_lists(again.fit(LOG).recommend(["u001"], k=4), ["u001"], 4)
+
+
+def test_networks_are_a_wish_that_is_granted_where_timestamps_only_order_events(tmp_path):
+    pytest.importorskip("torch")
+    short = {"reranker": small().reranker, "n_windows": 2, "n_threads": 1}
+    chosen = {}
+    for clock in ("datetime", "sequence", "none"):
+        model = TwoStageRecommender(generators="neural", **short)
+        chosen[clock] = "sequence" in model.fit(make_log(clock)).depths_
+        if clock == "sequence":
+            model.save(tmp_path)
+            again = TwoStageRecommender.load(tmp_path)
+            assert again.generators == "neural"
+            assert_frame_equal(again.recommend(k=5), model.recommend(k=5))
+    assert chosen == {"datetime": False, "sequence": True, "none": False}
+
+
+def test_networks_need_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delattr(ranker, "neural", raising=False)
+    for name in [name for name in sys.modules if name.startswith("ranker.neural")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingExtraError, match=r"pip install .*neural"):
+        TwoStageRecommender.preset("best").fit(make_log("sequence"))
+    TwoStageRecommender.preset("best", reranker=small().reranker).fit(make_log("none"))
 
 
 def test_lazy_frames_and_series_are_taken_too(fitted):

@@ -326,7 +326,7 @@ def train(folds: list[Fold], *, facts: LogFacts = FACTS, **options):
 class SlowPopularity(Popularity):
     """Writes down how many events it has learned from and how many it has heard of later."""
 
-    is_trained = True
+    is_shared = True
     events: ClassVar[list[tuple[str, int]]] = []
 
     def _learn(self, history, *, items, users):

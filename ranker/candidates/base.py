@@ -56,8 +56,9 @@ class Generator(ABC):
     learned: ClassVar[tuple[str, ...]] = ()
     # Whether it has nothing to propose but what the user took before.
     lists_seen: ClassVar[bool] = False
-    # Whether it learns so slowly that the label windows of a fit share what the earliest learned.
-    is_trained: ClassVar[bool] = False
+    # Whether the label windows of a fit share what was learned in the earliest of them: for what
+    # learns slowly, and reads the events of later windows as it reads those that it learned from.
+    is_shared: ClassVar[bool] = False
 
     def fit(
         self,

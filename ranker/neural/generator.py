@@ -67,7 +67,6 @@ class NeuralGenerator(Generator):
     checkpoints: str | None = None
     random_state: int | None = None
 
-    is_trained: ClassVar[bool] = True
     # Of what arrays() gives: tables of the network with a row per item of the history.
     _item_tables: ClassVar[tuple[str, ...]] = ()
 

@@ -112,6 +112,7 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
     temperature: float | None = None
 
     learned: ClassVar[tuple[str, ...]] = ("n_items_", "item_", "vectors_", "n_epochs_")
+    is_shared: ClassVar[bool] = True
 
     @abstractmethod
     def _items_network(self) -> nn.Module:
