@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment of its own: no target needs one activated.
 #   make test PYTHON=python3.13 VENV=.venv313    another interpreter, beside the first
-#   make test PYTEST_ARGS="-m slow"              other tests
+#   make test PYTEST_ARGS="-n 0 -m slow"         other tests, one by one
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -39,10 +41,12 @@ class ItemLateness:
     latest: tuple[int, ...] = (1, 5, 20)
 
     def __post_init__(self) -> None:
-        ascends = all(a < b for a, b in zip((0, *self.latest), self.latest, strict=False))
-        if not ascends:
+        given: Any = self.latest
+        is_whole = isinstance(given, tuple) and all(type(n) is int for n in given)
+        if not is_whole or any(n <= m for m, n in pairwise((0, *given))):
             raise ConfigError(
-                f"ItemLateness: latest={self.latest!r}; expected whole numbers that ascend from 1"
+                f"ItemLateness: latest={self.latest!r}; expected a tuple of whole numbers "
+                f"that ascend from 1"
             )
 
     def fit(self, context: Context) -> FittedItems:
@@ -62,7 +66,7 @@ class ItemLateness:
             for n in self.latest
         ]
         columns.append(_mean((before + length - after) / (2 * length), history, n_events))
-        meaning = "mean place in its users' histories, from 0 = begun with to 1 = taken last"
+        meaning = "mean place in its users' histories, near 0 = begun with, near 1 = taken last"
         described.append(Feature("item_place", "item", "share", meaning))
         table = np.stack(columns, axis=1).astype(np.float32)
         table[n_events == 0] = np.nan
@@ -91,5 +95,5 @@ def _mean(values: Float64Array, history: History, n_events: Int64Array) -> Float
 
 
 def _lift(is_late: BoolArray, history: History, n_events: Int64Array) -> Float64Array:
-    average = max(is_late.mean(), 1e-30) if len(is_late) else 1.0
+    average = is_late.mean() if len(is_late) else 1.0
     return _mean(is_late.astype(np.float64), history, n_events) / average

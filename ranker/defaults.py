@@ -23,7 +23,14 @@ from ranker.candidates.popularity import Popularity
 from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.transitions import Transitions
 from ranker.components import from_json
-from ranker.holdout import Fold, Holdout, LabelWindows, LastInteractions, default_holdout
+from ranker.holdout import (
+    Fold,
+    Holdout,
+    LabelWindows,
+    LastInteractions,
+    RandomHoldout,
+    default_holdout,
+)
 
 # Where more of the later pairs than this were there before, things are taken again.
 _REPEAT_SHARE = 0.1
@@ -117,7 +124,8 @@ def choose_holdout(
         )
     if isinstance(default, LastInteractions):
         return LastInteractions(n_windows=n_windows or default.n_windows)
-    return default
+    # As many as its share of the pairs allows.
+    return RandomHoldout(n_folds=min(n_windows or 1, int(1 / RandomHoldout.fraction)))
 
 
 def depths_of(

@@ -23,6 +23,9 @@ _DEFAULT_SHARE = 1 / 12
 # more while these have fewer users with labels than a ranker needs to tell features apart.
 _FEWEST_WINDOWS, _MOST_WINDOWS, _ENOUGH_USERS = 3, 12, 1_000
 
+# What has learned from so much of what a fold knows is good enough for it.
+_NEARLY_ALL = 0.9
+
 # Random folds are all of one kind, and cost little where users are few.
 _FEWEST_FOLDS, _MOST_FOLDS, _MANY_USERS = 2, 5, 5_000
 
@@ -57,8 +60,10 @@ class Fold:
         return self.log.filter(pl.Series(self.is_known))
 
     def follows(self, other: Fold) -> bool:
-        """Whether all that the other one knows is known here too."""
-        return self.log is other.log and not (other.is_known & ~self.is_known).any()
+        """Whether all that the other one knows is known here too, and little more."""
+        if self.log is not other.log or (other.is_known & ~self.is_known).any():
+            return False
+        return bool(other.is_known.sum() >= _NEARLY_ALL * self.is_known.sum())
 
 
 class Holdout(Protocol):
@@ -215,7 +220,7 @@ class LastInteractions:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        return f"labels from each user's last interactions ({self.n_windows} folds of {self.n})"
+        return f"labels from each user's last interactions ({n_folds or 'no'} folds of {self.n})"
 
 
 @dataclass(frozen=True)
@@ -230,7 +235,8 @@ class RandomHoldout:
     fraction : float
         Share of the pairs that a fold hides.
     n_folds : int, optional
-        Default: two, or up to five while these have labels of fewer than five thousand users.
+        Default: two, or up to five while these together have fewer than five thousand users with
+        labels.
     """
 
     fraction: float = 0.2

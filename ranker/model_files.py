@@ -36,7 +36,7 @@ from ranker.rerank.first_stage import FUSION
 from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE, GateReport, Segment
 from ranker.skew import SkewReport
-from ranker.snapshot import Learned, Snapshot, seed_of
+from ranker.snapshot import Snapshot, Taught, seed_of
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class State:
         self,
         fold: Fold | None = None,
         label: str = "everything",
-        former: Learned | None = None,
+        former: Taught | None = None,
     ) -> Snapshot:
         """Fit the generators on what a fold of the log knows, by default on all of it.
 

@@ -47,6 +47,7 @@ from ranker.rerank.lambdarank import LambdaRank
 from ranker.serving import Asked, Server
 from ranker.snapshot import Snapshot
 from ranker.staleness import Staleness
+from ranker.training import snapshots
 from ranker.tuning import tune_reranker
 from ranker.versions import load_version, save_version
 
@@ -178,9 +179,9 @@ class TwoStageRecommender(Learned):
         ----------
         name : "fast", "balanced" or "best"
             ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
-            ``"best"`` has ``generators="neural"``, asks the sources for more, learns from more
-            windows and more slowly, and serves the mean of three forests, one for each objective
-            (impressions need another ``reranker``: ``LambdaRank()``).
+            ``"best"`` has ``generators="neural"``, asks the sources for more, learns more slowly,
+            and serves the mean of three forests, one for each objective (impressions need another
+            ``reranker``: ``LambdaRank()``).
         """
         presets: dict[str, dict[str, Any]] = {
             "fast": {
@@ -191,7 +192,6 @@ class TwoStageRecommender(Learned):
             "balanced": {},
             "best": {
                 "generators": "neural",
-                "n_windows": 5,
                 "n_candidates": 200,
                 "reranker": LambdaRank(
                     learning_rate=0.03, n_trees=2000, patience=80, n_models=3, vary="objectives"
@@ -362,7 +362,7 @@ class TwoStageRecommender(Learned):
             items=_in_place_of("items", state.items, tables[0]),
             users=_in_place_of("users", state.users, tables[1]),
         )
-        former = self._server.snapshot.learned if sources == "update" else None
+        former = self._server.snapshot.taught if sources == "update" else None
         snapshot = state.snapshot(label="what is new", former=former)
         if state.model is not None and snapshot.tables.names != state.model.names:
             others = sorted({*snapshot.tables.names} ^ {*state.model.names})
@@ -832,8 +832,9 @@ class TwoStageRecommender(Learned):
         folds = Settings.of(self).folds(state.log.head(state.n_trained), state.facts)
         if not folds:
             raise ConfigError("the log has no label windows to compare with")
+        n_validation = getattr(self.holdout, "n_validation", 1)
         return window_drift(
-            (state.snapshot(fold, "window") for fold in folds),
+            (snapshot for _, _, snapshot in snapshots(folds, state.snapshot, n_validation)),
             self._server.snapshot,
             state.depths,
             exclude_seen=not state.repeats,

@@ -32,7 +32,7 @@ def seed_of(name: str, random_state: int) -> int:
     return zlib.crc32(f"{random_state}/{name}".encode()) & 0x7FFFFFFF
 
 
-class Learned(NamedTuple):
+class Taught(NamedTuple):
     """Generators and the history that they have learned from."""
 
     history: History
@@ -83,7 +83,7 @@ class Snapshot:
         every_item: bool = False,
         random_state: int = 0,
         label: str = "snapshot",
-        former: Learned | None = None,
+        former: Taught | None = None,
     ) -> Snapshot:
         """Fit everything on the interactions before ``as_of``.
 
@@ -103,7 +103,7 @@ class Snapshot:
         random_state : int
         label : str
             What the progress bar calls the snapshot.
-        former : Learned, optional
+        former : Taught, optional
             From fewer events: these generators take in the new ones, see
             :meth:`Generator.refreshed`. Others are fitted anew.
         """
@@ -169,15 +169,15 @@ class Snapshot:
         return merge(retrieved, history)
 
     @property
-    def learned(self) -> Learned:
-        """What all generators have learned."""
-        return Learned(self.history, self.generators)
+    def taught(self) -> Taught:
+        """All generators, to take in what is new."""
+        return Taught(self.history, self.generators)
 
     @property
-    def shared(self) -> Learned:
-        """What those have learned whose ``is_shared`` is set: they learn slowly."""
+    def shared(self) -> Taught | None:
+        """Those whose ``is_shared`` is set: they learn slowly. None if there are none."""
         slow = {name: one for name, one in self.generators.items() if one.is_shared}
-        return Learned(self.history, slow)
+        return Taught(self.history, slow) if slow else None
 
     def chunk_size(self, wanted: int) -> int:
         """Users to serve at a time: fewer where each of them has the whole catalogue."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.skew import Sight, look_at
-from ranker.snapshot import Learned, Snapshot
+from ranker.snapshot import Snapshot, Taught
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +114,42 @@ class TrainedReranker:
     recall: list[float]
 
 
+def snapshots(
+    folds: Sequence[Fold],
+    build: Callable[[Fold, str, Taught | None], Snapshot],
+    n_validation: int,
+) -> Iterator[tuple[int, Fold, Snapshot]]:
+    """The snapshot of each fold, the earliest first, and its place among the folds.
+
+    What learns slowly learns once for folds that know nearly the same. Those to judge by have
+    their own, as serving has.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        Freshest first.
+    build : callable
+        Builds the snapshot of a fold; the text says which one it is, and what was learned from an
+        earlier one is taken over.
+    n_validation : int
+        How many of the freshest folds are to judge by.
+    """
+    teacher: Fold | None = None
+    taught: Taught | None = None
+    for index, fold in reversed([*enumerate(folds)]):
+        is_close = teacher is not None and index >= n_validation and fold.follows(teacher)
+        if not is_close:
+            teacher, taught = fold, None
+        snapshot = build(fold, f"window {index + 1} of {len(folds)}", taught)
+        if not is_close:
+            taught = snapshot.shared
+        yield index, fold, snapshot
+        del snapshot
+
+
 def label_windows(
     folds: Sequence[Fold],
-    build: Callable[[Fold, str, Learned | None], Snapshot],
+    build: Callable[[Fold, str, Taught | None], Snapshot],
     depths: Mapping[str, int],
     *,
     repeats: bool,
@@ -135,8 +168,7 @@ def label_windows(
     folds : sequence of Fold
         Freshest first.
     build : callable
-        Builds the snapshot of a fold; the text says which one it is, and what networks have
-        learned from an earlier one, if all of it is known in this one too, is taken over.
+        Builds the snapshot of a fold, see :func:`snapshots`.
     depths : mapping of source name to int
     repeats : bool
     max_groups : int
@@ -164,12 +196,7 @@ def label_windows(
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
     sight = None
-    shared: Learned | None = None
-    for index, fold in reversed([*enumerate(folds)]):
-        # The earliest comes first: what was learned there, a later one may know.
-        earlier = shared if fold.follows(folds[-1]) else None
-        snapshot = build(fold, f"window {index + 1} of {len(folds)}", earlier)
-        shared = shared or snapshot.shared
+    for index, fold, snapshot in snapshots(folds, build, n_validation):
         labelled.append(
             label_candidates(
                 snapshot,
@@ -201,7 +228,6 @@ def label_windows(
                 n_threads=n_threads,
             )
         names = snapshot.tables.names
-        del snapshot
     labelled.reverse()
     if impressions is not None and not any(
         (one.learned.position > 0).any() for one in labelled if one is not None

@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 from features.errors import ConfigError
 from features.history import LogFacts
 from features.schema import check_interactions
+from ranker.defaults import choose_holdout
 from ranker.holdout import (
     Fold,
     LabelWindows,
@@ -255,15 +256,22 @@ def test_last_interactions_of_every_user(clock, n):
                 assert known["timestamp"].max() < hidden["timestamp"].min()
 
 
-@pytest.mark.parametrize("holdout", [LabelWindows(n_windows=3), LastInteractions(2, 3)])
-def test_a_fresher_fold_follows_the_older_ones(holdout):
+@pytest.mark.parametrize("holdout", [LabelWindows("2d", 4), LastInteractions(1, 2)])
+def test_a_fresher_fold_follows_those_that_know_nearly_as_much(holdout):
     freshest, *_, oldest = folds_of(holdout, make_log("datetime"))
     assert freshest.follows(oldest)
     assert not oldest.follows(freshest)
 
 
+@pytest.mark.parametrize("holdout", [LabelWindows("20d", 2), LastInteractions(3, 2)])
+def test_no_fold_follows_one_that_knows_much_less(holdout):
+    freshest, oldest = folds_of(holdout, make_log("datetime"))
+    assert not (oldest.is_known & ~freshest.is_known).any()
+    assert not freshest.follows(oldest)
+
+
 def test_no_random_fold_follows_another():
-    one, other = folds_of(RandomHoldout(n_folds=2), make_log("none"))
+    one, other = folds_of(RandomHoldout(0.02, 2), make_log("none"))
     assert not one.follows(other)
     assert not other.follows(one)
 
@@ -327,6 +335,12 @@ def test_another_seed_hides_other_pairs():
     log = make_log("none")
     one, other = (folds_of(RandomHoldout(), log, random_state=seed)[0].labels for seed in (0, 1))
     assert not one.equals(other)
+
+
+@pytest.mark.parametrize(("wished", "granted"), [(2, 2), (5, 5), (9, 5)])
+def test_a_wish_for_windows_is_one_for_random_folds(wished, granted):
+    facts = LogFacts.of(check_interactions(make_log("none")))
+    assert choose_holdout(facts, None, wished, None) == RandomHoldout(n_folds=granted)
 
 
 def test_few_users_are_asked_of_more_random_folds():

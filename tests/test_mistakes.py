@@ -126,12 +126,11 @@ def test_a_source_may_be_asked_for_nothing():
     assert small(n_candidates={"als": 0}).fit(LOG).depths_["als"] == 0
 
 
-@pytest.mark.parametrize("name", ["fast", "best"])
-def test_the_holdout_of_the_caller_goes_before_that_of_a_preset(name):
-    recommender = TwoStageRecommender.preset(name, holdout=LabelWindows("14d", 2))
+def test_the_holdout_of_the_caller_goes_before_that_of_a_preset():
+    recommender = TwoStageRecommender.preset("fast", holdout=LabelWindows("14d", 2))
     assert (recommender.n_windows, recommender.window_length) == (None, None)
-    assert TwoStageRecommender.preset(name, holdout=None).n_windows is not None
-    both = TwoStageRecommender.preset(name, holdout=LabelWindows("14d"), n_windows=4)
+    assert TwoStageRecommender.preset("fast", holdout=None).n_windows is not None
+    both = TwoStageRecommender.preset("fast", holdout=LabelWindows("14d"), n_windows=4)
     with pytest.raises(ConfigError, match="give either holdout or n_windows"):
         both.fit(LOG)
 

@@ -30,7 +30,7 @@ from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
-from ranker.snapshot import Learned, Snapshot
+from ranker.snapshot import Snapshot, Taught
 from ranker.training import label_windows, train_reranker
 from tests.logs import history_from, make_log
 from tests.recommenders import small
@@ -47,7 +47,7 @@ FOLDS = LabelWindows("14d", 3).folds(LOG, FACTS, random_state=0)
 def build(
     fold: Fold,
     label: str = "test",
-    former: Learned | None = None,
+    former: Taught | None = None,
     *,
     facts: LogFacts = FACTS,
     generators: Mapping[str, Generator] = GENERATORS,
@@ -340,15 +340,17 @@ class SlowPopularity(Popularity):
 
 
 @pytest.mark.parametrize(
-    ("clock", "holdout", "n_learned"),
+    ("clock", "holdout", "kinds"),
     [
-        ("datetime", LabelWindows("14d", 3), 1),
-        ("sequence", LastInteractions(2, 3), 1),
-        ("none", RandomHoldout(0.2, 3), 3),
+        ("datetime", LabelWindows("2d", 4), ["learned", "heard", "heard", "learned"]),
+        ("datetime", LabelWindows("2d", 4, n_validation=2), ["learned", "heard", *["learned"] * 2]),
+        ("datetime", LabelWindows("14d", 3), ["learned"] * 3),
+        ("sequence", LastInteractions(1, 3), ["learned", "heard", "learned"]),
+        ("none", RandomHoldout(0.02, 3), ["learned"] * 3),
     ],
 )
-def test_windows_share_what_the_earliest_has_learned_where_none_of_it_is_a_label(
-    clock, holdout, n_learned
+def test_windows_share_what_an_earlier_one_has_learned_that_knows_nearly_as_much(
+    clock, holdout, kinds
 ):
     log = check_interactions(make_log(clock, n_users=60, n_items=50, n_events=900))
     facts = LogFacts.of(log)
@@ -363,11 +365,11 @@ def test_windows_share_what_the_earliest_has_learned_where_none_of_it_is_a_label
         max_groups=1000,
         random_state=0,
         n_threads=1,
+        n_validation=getattr(holdout, "n_validation", 1),
     )
     known = [int(fold.is_known.sum()) for fold in reversed(folds)]
     assert [n for _, n in SlowPopularity.events] == known, "each window, the earliest first"
-    kinds = [kind for kind, _ in SlowPopularity.events]
-    assert kinds == ["learned"] * n_learned + ["heard"] * (3 - n_learned)
+    assert [kind for kind, _ in SlowPopularity.events] == kinds
 
 
 def test_the_gate_looks_at_all_users_of_the_freshest_labels():

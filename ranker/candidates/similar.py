@@ -21,7 +21,11 @@ class SimilarityGenerator(Generator):
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The items with the largest scores, as far as they are above zero."""
         return top_by_similarity(
-            *(self.similarity, self._asked_weights(history), history, n), exclude_seen=exclude_seen
+            self._get("similarity_"),
+            self._asked_weights(history),
+            history,
+            n,
+            exclude_seen=exclude_seen,
         )
 
     @property

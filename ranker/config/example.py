@@ -41,7 +41,8 @@ test = "28d"                         # the last 28 days (a whole number for inte
 # exclude_seen = true                # never list again what a user has had; for exports as well
 
 [model]
-preset = "balanced"                  # "fast", "balanced" or "best"
+preset = "balanced"                  # "fast", "balanced" or "best" (where timestamps only order
+#                                    # each user's events it needs the extra "neural")
 random_state = 0
 path = "model"                       # the folder that `ranker fit` saves to
 keep = 2                             # models in it: that of the last fit and those before

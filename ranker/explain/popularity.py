@@ -59,7 +59,7 @@ def _rising(case: Case, kind: str, value: float) -> str | None:
     trend, _, window = kind.partition("_")
     if trend == "latest":
         where = "as users' latest" if window == "1" else f"among users' latest {window}"
-        return f"rising: {where} {value:.1f} times as often as other items"
+        return f"rising: {where} {value:.1f} times as often as the average item"
     labels = [
         feature.name.removeprefix("item_rank_")
         for feature in case.setting.features

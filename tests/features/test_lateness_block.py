@@ -63,7 +63,9 @@ def test_it_is_for_clocks_that_only_order_the_events_of_a_user():
     assert ItemLateness() in stage_of("sequence").blocks
 
 
-@pytest.mark.parametrize("latest", [(0, 5), (5, 5), (5, 1), (-1,)])
+@pytest.mark.parametrize(
+    "latest", [(0, 5), (5, 5), (5, 1), (-1,), (1.5,), (True,), ("a",), [1, 5], 5, None]
+)
 def test_bad_parameters(latest):
-    with pytest.raises(ConfigError, match=r"latest=.*; expected whole numbers that ascend from 1"):
+    with pytest.raises(ConfigError, match=r"latest=.*; expected a tuple of whole numbers"):
         ItemLateness(latest)

@@ -48,8 +48,10 @@ WIDE = ITEMS.with_columns(
 PEOPLE = pl.DataFrame({"user_id": range(8), "country": ["x", "y", None, "x"] * 2})
 PAIR = ("user_id", "item_id")
 # Blocks that have nothing to say on a clock, which the leak check could not tell from honest ones.
-SILENT = {("LastEvents", "none")} | {
-    ("ClockAffinity", kind) for kind in ("clock", "positions", "none")
+SILENT = {
+    ("LastEvents", "none"),
+    *(("ClockAffinity", kind) for kind in ("clock", "positions", "none")),
+    *(("ItemLateness", kind) for kind in KINDS if kind != "positions"),
 }
 
 
