@@ -228,6 +228,7 @@ def label_windows(
                 n_threads=n_threads,
             )
         names = snapshot.tables.names
+        del snapshot  # before the next one is built
     labelled.reverse()
     if impressions is not None and not any(
         (one.learned.position > 0).any() for one in labelled if one is not None
