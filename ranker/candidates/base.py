@@ -56,8 +56,8 @@ class Generator(ABC):
     learned: ClassVar[tuple[str, ...]] = ()
     # Whether it has nothing to propose but what the user took before.
     lists_seen: ClassVar[bool] = False
-    # Whether the label windows of a fit share what was learned in the earliest of them: for what
-    # learns slowly, and reads the events of later windows as it reads those that it learned from.
+    # Whether label windows to learn from that know nearly the same share what one of them learned:
+    # for what learns slowly, and reads later events as it reads those that it learned from.
     is_shared: ClassVar[bool] = False
 
     def fit(
