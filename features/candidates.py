@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
+from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 from features.errors import SchemaError
 from features.ids import Ids
 
@@ -120,6 +120,21 @@ class Candidates:
             items=self.items,
             sources=self.sources,
             indptr=indptr - indptr[0],
+            item=self.item[rows],
+            score=self.score[rows],
+            rank=self.rank[rows],
+        )
+
+    def of_users(self, is_kept: BoolArray) -> Candidates:
+        """The candidates of the users marked, bool [n_users], and of no others."""
+        if is_kept.all():
+            return self
+        rows = np.repeat(is_kept, self.lengths)
+        return Candidates(
+            users=Ids(self.users.values.filter(pl.Series(is_kept))),
+            items=self.items,
+            sources=self.sources,
+            indptr=np.concatenate(([0], np.cumsum(self.lengths[is_kept]))),
             item=self.item[rows],
             score=self.score[rows],
             rank=self.rank[rows],

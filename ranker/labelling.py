@@ -21,7 +21,7 @@ from ranker.rerank.table import LabelledTable
 from ranker.rerank.temperature import COLD, TEMPERATURES, item_temperature
 from ranker.snapshot import Snapshot
 
-_MAX_WHOLE_ROWS = 4_000_000  # about 1 GB; fewer groups where each has the whole catalogue
+_MAX_WHOLE_ROWS = 4_000_000  # about 1 GB; fewer users to judge by where each has all items
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,18 @@ class Labelled:
 
     Attributes
     ----------
-    whole : LabelledTable or None
-        Users with labels, sampled, and all their candidates: to judge by. None if not asked for.
+    judged : LabelledTable or None
+        Some of the users, each with all candidates, to judge by. Who has no hit among them has no
+        row, since every order of them is worth nothing. None if not asked for.
     learned : LabelledTable
-        What is learned from: of these users those with a hit, all hits and a random part of the
-        rest; after them some users once more, as if they were new.
+        What is learned from: of all sampled users those with a hit, all hits and a random part of
+        the rest; after them some users once more, as if they were new.
     recall : float
         Share of the relevant items that the sources propose, mean over all sampled users, those
         without a hit included.
     """
 
-    whole: LabelledTable | None
+    judged: LabelledTable | None
     learned: LabelledTable
     recall: float
 
@@ -53,7 +54,7 @@ def label_candidates(
     repeats: bool,
     max_groups: int,
     random_state: int,
-    whole: bool = False,
+    n_judged: int = 0,
     negatives: Negatives = DEFAULT_NEGATIVES,
     cold_share: float = 0.0,
     shown: pl.DataFrame | None = None,
@@ -79,8 +80,9 @@ def label_candidates(
     max_groups : int
         Users beyond this number are left out, at random.
     random_state : int
-    whole : bool
-        Keep all candidates of all users besides what is learned from.
+    n_judged : int
+        Of how many of the users to keep all candidates besides, fewer where each has the whole
+        catalogue.
     negatives : Negatives
         Which candidates without a hit to learn from.
     cold_share : float
@@ -100,46 +102,53 @@ def label_candidates(
     relevant = labels if repeats else unseen(labels, snapshot.history)
     if not relevant.height:
         return None
-    if snapshot.every_item and whole:
-        max_groups = min(max_groups, _MAX_WHOLE_ROWS // snapshot.history.n_items)
+    if snapshot.every_item:
+        n_judged = min(n_judged, _MAX_WHOLE_ROWS // snapshot.history.n_items)
     user_ids = sample_users(relevant["user_id"].unique().sort(), max_groups, random_state)
     asked = snapshot.history.select(user_ids)
+    # Of those who are sampled anyway, whatever their number: not the first by id.
+    judged_ids = sample_users(user_ids, n_judged, random_state).implode()
     numbers = Ids.sorted(labels["user_id"]) if everybody is None else everybody
     marks = _Marks(relevant, item_temperature(snapshot.history))
     recalls: list[Float64Array] = []
-    wholes: list[LabelledTable] = []
+    judged: list[LabelledTable] = []
 
     def label(history: History) -> tuple[LabelledTable, Candidates]:
         candidates = snapshot.candidates(history, depths, exclude_seen=not repeats)
+        label, _ = mark_relevant(candidates, relevant)
+        has_hit = np.zeros(history.n_users, bool)
+        has_hit[candidates.user[label > 0]] = True
+        # The others' candidates teach nothing and need no features, which take the most time.
+        found = candidates.of_users(has_hit)
+        lengths = np.where(has_hit, candidates.lengths, 0)
         table = LabelledTable(
-            features=snapshot.features(history, candidates),
-            label=mark_relevant(candidates, relevant)[0],
-            indptr=candidates.indptr,
+            features=snapshot.features(history.select(found.users.values), found),
+            label=label[has_hit[candidates.user]],
+            indptr=np.concatenate(([0], np.cumsum(lengths))),
             relevant=marks.count(candidates),
-            rank=candidates.rank,
-            temperature=marks.temperature[candidates.item],
+            rank=found.rank,
+            temperature=marks.temperature[found.item],
             n_events=history.lengths,
             position=(
-                np.zeros(candidates.n_rows, np.int16)
-                if shown is None
-                else position_of(candidates, shown)
+                np.zeros(found.n_rows, np.int16) if shown is None else position_of(found, shown)
             ),
             user=numbers.encode(history.users.values).astype(np.int64),
         )
-        return table, candidates
+        return table, found
 
     def label_known(
         start: int, history: History
     ) -> tuple[LabelledTable | None, LabelledTable, Float64Array]:
         table, _ = label(history)
         thin = thin_out(table, random_state + start, negatives)
-        return table if whole else None, thin, _recall(table)
+        is_judged = history.users.values.is_in(judged_ids).to_numpy()
+        return table.groups(is_judged) if n_judged else None, thin, _recall(table)
 
     def label_cold(start: int, history: History) -> LabelledTable:
         table, candidates = label(history)
         if not repeats:
             # What the user took before the cut is neither taken again nor declined.
-            taken = snapshot.history.select(history.users.values)
+            taken = snapshot.history.select(candidates.users.values)
             table = table.take(~taken_before(candidates, taken))
         return thin_out(table, random_state + start, negatives)
 
@@ -151,7 +160,7 @@ def label_candidates(
         ):
             recalls.append(recall)
             if table is not None:
-                wholes.append(table)
+                judged.append(table)
             yield thin
         cut = cut_short(asked, cold_share, random_state)
         if cut.n_users:
@@ -160,8 +169,8 @@ def label_candidates(
             )
 
     table = LabelledTable.concatenate(learned())
-    judged = LabelledTable.concatenate(_drained(wholes)) if whole else None
-    return Labelled(judged, table, float(np.concatenate(recalls).mean()))
+    whole = LabelledTable.concatenate(_drained(judged)) if n_judged else None
+    return Labelled(whole, table, float(np.concatenate(recalls).mean()))
 
 
 def _drained(tables: list[LabelledTable]) -> Iterator[LabelledTable]:

@@ -26,7 +26,7 @@ from ranker.snapshot import Snapshot, Taught
 
 logger = logging.getLogger(__name__)
 
-_MAX_VALIDATION_GROUPS = 5_000  # enough to tell one percent apart, and all their rows are kept
+_MAX_JUDGED = 10_000  # all rows of those with a hit are kept
 _VALIDATION_SHARE = 0.3  # of the groups, where there is only one fold
 
 
@@ -61,7 +61,7 @@ class Windows:
         The freshest folds are for validation; where there are no others, they are parted by user.
         None if one of them has no proposed item that was taken.
         """
-        judged = [one.whole for one in self.labelled[: self.n_validation] if one and one.whole]
+        judged = [one.judged for one in self.labelled[: self.n_validation] if one and one.judged]
         if not judged:
             return None
         freshest = judged[0] if len(judged) == 1 else LabelledTable.concatenate(judged)
@@ -191,7 +191,7 @@ def label_windows(
     """
     # The older windows share the work: of many of them each has fewer users.
     per_window = -(-2 * max_groups // max(1, len(folds) - n_validation))
-    per_judged = -(-min(max_groups, _MAX_VALIDATION_GROUPS) // n_validation)
+    per_judged = -(-max_groups // n_validation)
     everybody = Ids.sorted(*(fold.labels["user_id"] for fold in folds)) if folds else None
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
@@ -204,7 +204,7 @@ def label_windows(
                 depths,
                 repeats=repeats,
                 max_groups=per_judged if index < n_validation else per_window,
-                whole=index < n_validation,
+                n_judged=-(-_MAX_JUDGED // n_validation) if index < n_validation else 0,
                 random_state=random_state + index,
                 negatives=negatives,
                 cold_share=cold_share,

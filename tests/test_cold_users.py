@@ -63,9 +63,9 @@ def test_labels_of_cut_users(repeats):
         max_groups=1000,
         random_state=0,
         cold_share=0.6,
-        whole=True,
+        n_judged=1000,
     )
-    n_known = int((np.add.reduceat(found.whole.label, found.whole.indptr[:-1]) > 0).sum())
+    n_known = int((np.diff(found.judged.indptr) > 0).sum())
     new = found.learned.groups(np.arange(found.learned.n_groups) >= n_known)
     users = pl.Series(sorted({user for user, _ in relevant_pairs(repeats)}))
     cut = cut_short(SNAPSHOT.history.select(users), 0.6, 0)
@@ -82,11 +82,11 @@ def test_labels_of_cut_users(repeats):
     assert int(new.label.sum()) == hits
 
 
-def test_the_whole_table_does_not_change():
-    options = {"repeats": True, "max_groups": 1000, "whole": True, "random_state": 0}
+def test_what_judges_does_not_change():
+    options = {"repeats": True, "max_groups": 1000, "n_judged": 1000, "random_state": 0}
     plain = label_candidates(SNAPSHOT, LABELS, DEPTHS, **options)
     found = label_candidates(SNAPSHOT, LABELS, DEPTHS, cold_share=0.5, **options)
-    assert_same(found.whole, plain.whole)
+    assert_same(found.judged, plain.judged)
     assert plain.recall == found.recall
     n_known = plain.learned.n_groups
     assert_same(found.learned.groups(np.arange(found.learned.n_groups) < n_known), plain.learned)

@@ -81,8 +81,8 @@ def test_a_look_at_a_snapshot_equals_its_candidates():
     np.testing.assert_array_equal(found.features, SNAPSHOT.features(asked, candidates))
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_recall_counts_users_without_a_hit(whole):
+@pytest.mark.parametrize("n_judged", [0, 1000])
+def test_recall_counts_users_without_a_hit(n_judged):
     table = label()
     n_hits = [
         int(table.label[start:end].sum())
@@ -94,7 +94,11 @@ def test_recall_counts_users_without_a_hit(whole):
     expected = np.mean([hit / n for hit, n in zip(n_hits, n_relevant, strict=True)])
     assert 0 in n_hits
     found = label_candidates(
-        *(SNAPSHOT, LABELS, DEPTHS), repeats=True, max_groups=1000, whole=whole, random_state=0
+        *(SNAPSHOT, LABELS, DEPTHS),
+        repeats=True,
+        max_groups=1000,
+        n_judged=n_judged,
+        random_state=0,
     )
     assert found.recall == pytest.approx(expected, rel=1e-12)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features.errors import ConfigError
 from features.history import LogFacts
+from features.candidates import Candidates
 from features.schema import check_interactions
 from features.source import SourceScores
 from features.stage import FeatureStage
@@ -76,11 +77,11 @@ LABELS = pl.concat(
 
 
 def label(snapshot: Snapshot = SNAPSHOT, labels: pl.DataFrame = LABELS, **options):
-    defaults = {"repeats": True, "max_groups": 1000, "whole": True, "random_state": 0}
+    defaults = {"repeats": True, "max_groups": 1000, "n_judged": 1000, "random_state": 0}
     found = label_candidates(snapshot, labels, DEPTHS, **(defaults | options))
     if found is None:
         return None
-    return found.learned if found.whole is None else found.whole
+    return found.learned if found.judged is None else found.judged
 
 
 def assert_same(found: LabelledTable, expected: LabelledTable) -> None:
@@ -93,6 +94,13 @@ def relevant_pairs(repeats: bool) -> set[tuple[str, str]]:
     return set(LABELS.rows()) - (set() if repeats else known)
 
 
+def of_hits(candidates: Candidates, relevant: set[tuple[str, str]]) -> Candidates:
+    """The candidates of those users who took one of them."""
+    pairs = candidates.frame().select("user_id", "item_id").rows()
+    with_hit = {user for user, item in pairs if (user, item) in relevant}
+    return candidates.of_users(candidates.users.values.is_in(sorted(with_hit)).to_numpy())
+
+
 @pytest.mark.parametrize("repeats", [True, False])
 def test_labels_equal_a_loop_over_candidates(repeats):
     table = label(repeats=repeats)
@@ -101,13 +109,18 @@ def test_labels_equal_a_loop_over_candidates(repeats):
     history = SNAPSHOT.history.select(pl.Series(users))
     candidates = SNAPSHOT.candidates(history, DEPTHS, exclude_seen=not repeats)
     pairs = candidates.frame().select("user_id", "item_id").rows()
-    assert table.n_groups == len(users)
-    assert table.n_rows == len(pairs), "a row for each candidate and no other: nothing is put in"
-    assert table.label.tolist() == [int(pair in relevant) for pair in pairs]
+    with_hit = {user for user, item in pairs if (user, item) in relevant}
+    assert 0 < len(with_hit) < len(users)
+    assert table.n_groups == len(users), "those without a hit count too"
+    rows = np.flatnonzero([user in with_hit for user, _ in pairs])
+    assert table.n_rows == len(rows), "a row for each candidate and no other: nothing is put in"
+    assert table.label.tolist() == [int(pairs[row] in relevant) for row in rows]
     assert table.label.dtype == np.int8
-    np.testing.assert_array_equal(table.indptr, candidates.indptr)
-    np.testing.assert_array_equal(table.rank, candidates.rank)
-    np.testing.assert_array_equal(table.features, SNAPSHOT.features(history, candidates))
+    has_hit = [user in with_hit for user in users]
+    np.testing.assert_array_equal(np.diff(table.indptr), candidates.lengths * has_hit)
+    np.testing.assert_array_equal(table.rank, candidates.rank[rows])
+    features = SNAPSHOT.features(history, candidates)
+    np.testing.assert_array_equal(table.features, features[rows])
     assert table.is_cold.tolist() == [user == "new" for user in users]
 
 
@@ -144,7 +157,7 @@ def test_seen_items_are_neither_candidates_nor_relevant_where_nothing_is_taken_a
     history = SNAPSHOT.history.select(pl.Series(users))
     candidates = SNAPSHOT.candidates(history, DEPTHS, exclude_seen=True)
     assert not set(candidates.frame().select("user_id", "item_id").rows()) & seen
-    assert table.n_rows == candidates.n_rows
+    assert table.n_rows == of_hits(candidates, relevant_pairs(repeats=False)).n_rows
 
 
 def test_nothing_relevant():
@@ -162,9 +175,9 @@ def test_chunks_and_threads_change_nothing(chunk_size, n_threads):
 
 @pytest.mark.parametrize("chunk_size", [7, 512])
 def test_threads_change_nothing_where_rows_are_thinned(chunk_size):
-    one, two = (label(whole=False, chunk_size=chunk_size, n_threads=n) for n in (1, 2))
+    one, two = (label(n_judged=0, chunk_size=chunk_size, n_threads=n) for n in (1, 2))
     assert_same(one, two)
-    assert not np.array_equal(one.rank, label(whole=False, random_state=1).rank)
+    assert not np.array_equal(one.rank, label(n_judged=0, random_state=1).rank)
 
 
 def test_trap_polars_the_order_of_label_rows_changes_nothing():
@@ -178,7 +191,9 @@ def test_trap_lightgbm_rows_of_a_user_stand_together_items_ascending():
     table = label(chunk_size=7)
     users = LABELS["user_id"].unique().sort()
     candidates = SNAPSHOT.candidates(SNAPSHOT.history.select(users), DEPTHS, exclude_seen=False)
-    for start, stop in zip(table.indptr[:-1], table.indptr[1:], strict=True):
+    candidates = of_hits(candidates, relevant_pairs(repeats=True))
+    np.testing.assert_array_equal(table.rank, candidates.rank)
+    for start, stop in zip(candidates.indptr[:-1], candidates.indptr[1:], strict=True):
         assert (np.diff(candidates.item[start:stop]) > 0).all()
 
 

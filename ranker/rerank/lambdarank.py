@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -36,6 +37,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_bin": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
 }
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
+_SMOOTHED = 10  # trees: of one more or less the validation NDCG says little
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
 
@@ -54,7 +56,7 @@ class LambdaRank:
     n_trees : int
         At most so many; early stopping finds the number.
     patience : int
-        Trees without a better validation NDCG after which to stop.
+        Trees without a better validation NDCG, as a mean over ten trees, after which to stop.
     learning_rate, n_leaves, min_rows_in_leaf, feature_fraction, bagging_fraction, l2, max_bin
         As in LightGBM; bagging draws rows.
     k : int
@@ -77,10 +79,10 @@ class LambdaRank:
     """
 
     objective: Objective = "lambdarank"
-    n_trees: int = 600
-    patience: int = 30
-    learning_rate: float = 0.1
-    n_leaves: int = 15
+    n_trees: int = 1000
+    patience: int = 60
+    learning_rate: float = 0.05
+    n_leaves: int = 31
     min_rows_in_leaf: int = 100
     feature_fraction: float = 0.6
     bagging_fraction: float = 0.7
@@ -225,13 +227,19 @@ class LambdaRank:
         if self.objective == "lambdarank" and self.label_gain is not None:
             settings["label_gain"] = list(self.label_gain)
         data = self._dataset(tables, names, has_positions=has_positions)
+        recent: deque[float] = deque(maxlen=_SMOOTHED)
+
+        def watch(scores: Float64Array, _: Any) -> tuple[str, float, bool]:
+            recent.append(self._ndcg(validation, scores))  # type: ignore[arg-type]
+            return "ndcg", sum(recent) / len(recent), True
+
         watched: dict[str, Any] = {}
         with progress_bar(rounds, "grow trees", "tree") as bar:
             callbacks = [lambda _: bar.update()]
             if validation is not None:
                 watched = {
                     "valid_sets": [self._dataset([validation], names, reference=data)],
-                    "feval": lambda scores, _: ("ndcg", self._ndcg(validation, scores), True),
+                    "feval": watch,
                 }
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
             booster = lgb.train(settings, data, rounds, callbacks=callbacks, **watched)

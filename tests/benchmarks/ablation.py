@@ -85,24 +85,24 @@ def label_tables(case: Case, split: Split, seed: int, max_groups: int, n_users: 
     stage = infer_stage(log, facts, items=items, blocks=all_blocks())
     shared = {"facts": facts, "generators": specs, "stage": stage, "items": items}
 
-    def table(snapshot: Snapshot, labels: pl.DataFrame, n: int, whole: bool) -> LabelledTable:
+    def table(snapshot: Snapshot, labels: pl.DataFrame, n: int, is_judged: bool) -> LabelledTable:
         labelled = label_candidates(
             snapshot,
             labels,
             depths_of(specs, None),
             repeats=repeats,
             max_groups=n,
-            whole=whole,
+            n_judged=n if is_judged else 0,
             random_state=seed,
             n_threads=2,
         )
         assert labelled is not None
-        return labelled.learned if labelled.whole is None else labelled.whole
+        return labelled.learned if labelled.judged is None else labelled.judged
 
     tables = []
     for index, fold in enumerate(folds):
         snapshot = Snapshot.build(fold.history, as_of=fold.as_of, random_state=seed, **shared)
-        tables.append(table(snapshot, fold.labels, max_groups, whole=index == 0))
+        tables.append(table(snapshot, fold.labels, max_groups, is_judged=index == 0))
     snapshot = Snapshot.build(log, as_of=_end(log, facts), random_state=seed, **shared)
     test = split.test.select("user_id", "item_id").unique()
     names = snapshot.tables.names
@@ -123,7 +123,7 @@ def label_tables(case: Case, split: Split, seed: int, max_groups: int, n_users: 
             valid.groups(in_valid),
         )
     return Tables(
-        older, valid, table(snapshot, test, n_users, whole=True), names, block_of, tuple(specs)
+        older, valid, table(snapshot, test, n_users, is_judged=True), names, block_of, tuple(specs)
     )
 
 

@@ -101,7 +101,7 @@ def write_tables(name: str, data: Dataset, folder: Path, origin: int) -> None:
     for index, (both, plain) in enumerate(zip(windows.labelled, known.labelled, strict=True)):
         if both is not None and plain is not None:
             is_cold = np.arange(both.learned.n_groups) >= plain.learned.n_groups
-            _write(folder / f"window-{index}.npz", plain.whole or plain.learned)
+            _write(folder / f"window-{index}.npz", plain.judged or plain.learned)
             _write(folder / f"cold-{index}.npz", both.learned.groups(is_cold))
     facts = {
         "names": list(windows.names),
