@@ -146,7 +146,7 @@ class TwoStageRecommender(Learned):
         n_candidates: NCandidates | None = None,
         repeats: bool | None = None,
         gate: GateMode = "warn",
-        max_groups: int = 10_000,
+        max_groups: int = 20_000,
         grades: Grades | None = None,
         negatives: Negatives | None = None,
         cold_share: float = 0.05,
@@ -179,9 +179,9 @@ class TwoStageRecommender(Learned):
         ----------
         name : "fast", "balanced" or "best"
             ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
-            ``"best"`` has ``generators="neural"``, asks the sources for more, learns more slowly,
-            and serves the mean of three forests, one for each objective (impressions need another
-            ``reranker``: ``LambdaRank()``).
+            ``"best"`` has ``generators="neural"``, asks the sources for more, and serves the mean
+            of three forests, one for each objective (impressions need another ``reranker``:
+            ``LambdaRank()``).
         """
         presets: dict[str, dict[str, Any]] = {
             "fast": {
@@ -193,9 +193,7 @@ class TwoStageRecommender(Learned):
             "best": {
                 "generators": "neural",
                 "n_candidates": 200,
-                "reranker": LambdaRank(
-                    learning_rate=0.03, n_trees=2000, patience=80, n_models=3, vary="objectives"
-                ),
+                "reranker": LambdaRank(n_models=3, vary="objectives"),
             },
         }
         if name not in presets:

@@ -37,7 +37,7 @@ class Windows:
     Attributes
     ----------
     labelled : tuple of Labelled or None
-        None where nothing is relevant. The freshest are whole besides, to judge by.
+        None where nothing is relevant. The freshest have lists to judge by besides.
     names : tuple of str
         Of the feature columns.
     sight : Sight or None
@@ -295,7 +295,7 @@ def train_reranker(
     )
     everything, sight, recall = windows.everything(), windows.sight, windows.recall
     names = windows.names
-    # The whole lists of the freshest window are large, and have done their duty.
+    # The lists to judge by are large, and have done their duty.
     del windows, train, validation, split
     sizes = [max(1, n) for n in model.sizes]
     model = reranker.fit(everything, names, n_trees=sizes, **settings)

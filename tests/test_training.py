@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.candidates import Candidates
 from features.errors import ConfigError
 from features.history import LogFacts
-from features.candidates import Candidates
 from features.schema import check_interactions
 from features.source import SourceScores
 from features.stage import FeatureStage
@@ -138,6 +138,21 @@ def test_n_relevant_counts_what_nobody_proposed(repeats):
     ]
     assert (np.array(found) <= table.n_relevant).all()
     assert sum(found) < sum(expected), "the log has items that nobody proposes"
+
+
+def test_some_users_judge_and_all_teach():
+    options = {"repeats": True, "max_groups": 1000, "random_state": 3}
+    everybody = label_candidates(SNAPSHOT, LABELS, DEPTHS, n_judged=1000, **options)
+    some = label_candidates(SNAPSHOT, LABELS, DEPTHS, n_judged=20, chunk_size=7, **options)
+    alike = label_candidates(SNAPSHOT, LABELS, DEPTHS, n_judged=20, **options)
+    assert some.judged.n_groups == 20 < everybody.judged.n_groups
+    assert_same(some.judged, alike.judged)
+    among = np.isin(everybody.judged.user, some.judged.user)
+    assert_same(some.judged, everybody.judged.groups(among))
+    assert among[: len(among) // 2].any() and among[len(among) // 2 :].any(), "not the first by id"
+    assert_same(alike.learned, everybody.learned)
+    assert some.recall == everybody.recall
+    assert label_candidates(SNAPSHOT, LABELS, DEPTHS, **options).judged is None
 
 
 def test_an_unknown_item_is_no_hit_for_anybody():

@@ -36,8 +36,10 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "min_rows_in_leaf": (lambda x: x >= 0 and x % 1 == 0, "a whole number, 0 or more"),
     "max_bin": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
 }
+_Metric: TypeAlias = Callable[[Float64Array, Any], tuple[str, float, bool]]
+
 _MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
-_SMOOTHED = 10  # trees: of one more or less the validation NDCG says little
+_SMOOTHED = 10  # trees
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
 
@@ -56,7 +58,8 @@ class LambdaRank:
     n_trees : int
         At most so many; early stopping finds the number.
     patience : int
-        Trees without a better validation NDCG, as a mean over ten trees, after which to stop.
+        Trees without a better validation NDCG after which to stop. It is that of the latest ten
+        trees on average, since from one tree to the next it moves by chance alone.
     learning_rate, n_leaves, min_rows_in_leaf, feature_fraction, bagging_fraction, l2, max_bin
         As in LightGBM; bagging draws rows.
     k : int
@@ -79,10 +82,10 @@ class LambdaRank:
     """
 
     objective: Objective = "lambdarank"
-    n_trees: int = 1000
+    n_trees: int = 600
     patience: int = 60
-    learning_rate: float = 0.05
-    n_leaves: int = 31
+    learning_rate: float = 0.1
+    n_leaves: int = 15
     min_rows_in_leaf: int = 100
     feature_fraction: float = 0.6
     bagging_fraction: float = 0.7
@@ -227,19 +230,13 @@ class LambdaRank:
         if self.objective == "lambdarank" and self.label_gain is not None:
             settings["label_gain"] = list(self.label_gain)
         data = self._dataset(tables, names, has_positions=has_positions)
-        recent: deque[float] = deque(maxlen=_SMOOTHED)
-
-        def watch(scores: Float64Array, _: Any) -> tuple[str, float, bool]:
-            recent.append(self._ndcg(validation, scores))  # type: ignore[arg-type]
-            return "ndcg", sum(recent) / len(recent), True
-
         watched: dict[str, Any] = {}
         with progress_bar(rounds, "grow trees", "tree") as bar:
             callbacks = [lambda _: bar.update()]
             if validation is not None:
                 watched = {
                     "valid_sets": [self._dataset([validation], names, reference=data)],
-                    "feval": watch,
+                    "feval": self._watch(validation),
                 }
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
             booster = lgb.train(settings, data, rounds, callbacks=callbacks, **watched)
@@ -270,6 +267,18 @@ class LambdaRank:
     def parameters(self) -> dict[str, Any]:
         """The constructor's keywords, as JSON can hold them."""
         return asdict(self)
+
+    def _watch(
+        self, table: LabelledTable
+    ) -> Callable[[Float64Array, Any], tuple[str, float, bool]]:
+        """What early stopping looks at after each tree, as LightGBM wants it."""
+        latest: deque[float] = deque(maxlen=_SMOOTHED)
+
+        def ndcg(scores: Float64Array, _: Any) -> tuple[str, float, bool]:
+            latest.append(self._ndcg(table, scores))
+            return "ndcg", sum(latest) / len(latest), True
+
+        return ndcg
 
     def _ndcg(self, table: LabelledTable, scores: Float64Array) -> float:
         # Our own measure, since LightGBM's puts positives first among ties, counts groups without

@@ -7,12 +7,27 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from features.candidates import Candidates, fuse_ranks
 from features.errors import SchemaError
 from tests.features.logs import candidates_of, queries, worlds
 
 SOURCES = st.lists(st.sampled_from(["als", "own", "popular"]), min_size=1, unique=True)
+
+
+@given(data=st.data(), sources=SOURCES)
+@settings(max_examples=40, deadline=None)
+def test_candidates_of_some_users(data, sources):
+    candidates = data.draw(queries(data.draw(worlds(max_events=6)), sources)).candidates
+    n_users = candidates.n_users
+    is_kept = np.array(data.draw(st.lists(st.booleans(), min_size=n_users, max_size=n_users)), bool)
+    some = candidates.of_users(is_kept)
+    kept = candidates.users.values.filter(pl.Series(is_kept, dtype=pl.Boolean))
+    assert some.users.values.to_list() == kept.to_list(), "those without candidates too"
+    assert some.lengths.tolist() == candidates.lengths[is_kept].tolist()
+    expected = candidates.frame()[np.flatnonzero(is_kept[candidates.user])]
+    assert_frame_equal(some.frame(), expected)
 
 
 @given(data=st.data(), sources=SOURCES)
