@@ -29,7 +29,7 @@ from ranker.defaults import (
 )
 from ranker.evaluation.frames import collect
 from ranker.grades import Grades, with_grades
-from ranker.holdout import Fold, Holdout
+from ranker.holdout import Fold, Holdout, n_judging
 from ranker.id_dtype import IdDtype
 from ranker.impressions import check_impressions
 from ranker.model_files import State
@@ -252,12 +252,7 @@ class Fitting:
             n_trained=log.height,
         )
         holdout = settings.choose_holdout(facts)
-        n_validation = getattr(holdout, "n_validation", 1)
-        if 1 < n_validation >= len(folds) > 0:
-            raise ConfigError(
-                f"n_validation={n_validation}, but the log has {len(folds)} label windows, and "
-                f"some have to be left to learn from; give fewer, or more n_windows"
-            )
+        n_validation = n_judging(holdout, len(folds))
         said = holdout.describe(facts, log, len(folds))
         return cls(settings, state, folds, said, n_validation)
 

@@ -280,6 +280,30 @@ class RandomHoldout:
         return f"labels from {n_folds or 'no'} random folds of {self.fraction:.0%} of the pairs"
 
 
+def n_judging(holdout: Holdout, n_folds: int) -> int:
+    """How many of the folds, the freshest, choose the number of trees and open the gate.
+
+    All, if they are random: then users have to be parted, see :meth:`Windows.split`. What one of
+    these folds hides the others know, so that what a user never took is a negative in each of
+    them, and nothing else is. A forest that learned which users and items these are by heart would
+    look right on any fold, and be wrong of all that is still to come.
+
+    Raises
+    ------
+    ConfigError
+        If there are no other windows than those that the caller wants to judge by.
+    """
+    if isinstance(holdout, RandomHoldout):
+        return max(1, n_folds)
+    n_validation: int = getattr(holdout, "n_validation", 1)
+    if 1 < n_validation >= n_folds > 0:
+        raise ConfigError(
+            f"n_validation={n_validation}, but the log has {n_folds} label windows, and some have "
+            f"to be left to learn from; give fewer, or more n_windows"
+        )
+    return n_validation
+
+
 def default_holdout(facts: LogFacts) -> Holdout:
     """The way that the timestamps allow: windows of time, last interactions, or at random."""
     if facts.clock.is_comparable:

@@ -32,7 +32,7 @@ from ranker.explain.explainer import Explainer
 from ranker.fitting import Fitting, Settings
 from ranker.funnel import FunnelCounts, Headroom
 from ranker.grades import Grades
-from ranker.holdout import Holdout
+from ranker.holdout import Holdout, n_judging
 from ranker.labelling import unseen
 from ranker.learned import Learned
 from ranker.lists.apply import BoundPolicy
@@ -827,10 +827,11 @@ class TwoStageRecommender(Learned):
         """
         state = self._fitted()
         check_count(n_users=n_users)
-        folds = Settings.of(self).folds(state.log.head(state.n_trained), state.facts)
+        settings = Settings.of(self)
+        folds = settings.folds(state.log.head(state.n_trained), state.facts)
         if not folds:
             raise ConfigError("the log has no label windows to compare with")
-        n_validation = getattr(self.holdout, "n_validation", 1)
+        n_validation = n_judging(settings.choose_holdout(state.facts), len(folds))
         return window_drift(
             (snapshot for _, _, snapshot in snapshots(folds, state.snapshot, n_validation)),
             self._server.snapshot,

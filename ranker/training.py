@@ -15,7 +15,7 @@ from features.ids import Ids
 from ranker.holdout import Fold
 from ranker.impressions import shown_between
 from ranker.labelling import Labelled, label_candidates
-from ranker.negatives import DEFAULT_NEGATIVES, Negatives, thin_out
+from ranker.negatives import DEFAULT_NEGATIVES, Negatives
 from ranker.rerank.first_stage import FUSION, first_stage_scores
 from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
@@ -27,7 +27,7 @@ from ranker.snapshot import Snapshot, Taught
 logger = logging.getLogger(__name__)
 
 _MAX_JUDGED = 10_000  # all rows of those with a hit are kept
-_VALIDATION_SHARE = 0.3  # of the groups, where there is only one fold
+_VALIDATION_SHARE = 0.3  # of the users, where all folds are to judge by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,6 @@ class Windows:
         Of the feature columns.
     sight : Sight or None
         The lists of the freshest, whoever has labels.
-    negatives : Negatives
     random_state : int
     n_validation : int
         How many of the freshest are to judge by.
@@ -51,14 +50,13 @@ class Windows:
     labelled: tuple[Labelled | None, ...]
     names: tuple[str, ...]
     sight: Sight | None
-    negatives: Negatives
     random_state: int
     n_validation: int = 1
 
     def split(self) -> tuple[list[LabelledTable], LabelledTable] | None:
         """What to learn from and what to validate on.
 
-        The freshest folds are for validation; where there are no others, they are parted by user.
+        The freshest folds are for validation; where there are no others, users are parted.
         None if one of them has no proposed item that was taken.
         """
         judged = [one.judged for one in self.labelled[: self.n_validation] if one and one.judged]
@@ -69,10 +67,12 @@ class Windows:
             return None
         train, validation = self._learned(self.labelled[self.n_validation :]), freshest
         if not train:
-            in_validation = np.random.default_rng(self.random_state).random(freshest.n_groups)
-            validation = freshest.groups(in_validation < _VALIDATION_SHARE)
-            rest = freshest.groups(in_validation >= _VALIDATION_SHARE)
-            train = [thin_out(rest, self.random_state, self.negatives)]
+            users = np.unique(freshest.user)
+            draw = np.random.default_rng(self.random_state).random(len(users))
+            judges = users[draw < _VALIDATION_SHARE]
+            validation = freshest.groups(np.isin(freshest.user, judges))
+            parts = [one.groups(~np.isin(one.user, judges)) for one in self.everything()]
+            train = [one for one in parts if one.n_groups]
         if not any(table.label.any() for table in train) or not validation.label.any():
             return None
         return train, validation
@@ -190,8 +190,9 @@ def label_windows(
         of time.
     """
     # The older windows share the work: of many of them each has fewer users.
-    per_window = -(-2 * max_groups // max(1, len(folds) - n_validation))
-    per_judged = -(-max_groups // n_validation)
+    n_older = len(folds) - n_validation
+    per_window = -(-2 * max_groups // max(1, n_older))
+    per_judged = -(-(max_groups if n_older else 3 * max_groups) // n_validation)
     everybody = Ids.sorted(*(fold.labels["user_id"] for fold in folds)) if folds else None
     labelled: list[Labelled | None] = []
     names: tuple[str, ...] = ()
@@ -241,7 +242,7 @@ def label_windows(
             impressions["timestamp"].max(),
             impressions["item_id"][0],
         )
-    return Windows(tuple(labelled), names, sight, negatives, random_state, n_validation)
+    return Windows(tuple(labelled), names, sight, random_state, n_validation)
 
 
 def train_reranker(

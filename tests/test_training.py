@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from ranker.candidates.item_knn import ItemKNN
 from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
-from ranker.holdout import Fold, LabelWindows, LastInteractions, RandomHoldout
+from ranker.holdout import Fold, LabelWindows, LastInteractions, RandomHoldout, n_judging
 from ranker.labelling import label_candidates, mark_relevant
 from ranker.negatives import Negatives, thin_out
 from ranker.rerank.first_stage import FUSION
@@ -149,7 +150,8 @@ def test_some_users_judge_and_all_teach():
     assert_same(some.judged, alike.judged)
     among = np.isin(everybody.judged.user, some.judged.user)
     assert_same(some.judged, everybody.judged.groups(among))
-    assert among[: len(among) // 2].any() and among[len(among) // 2 :].any(), "not the first by id"
+    assert among[: len(among) // 2].any()
+    assert among[len(among) // 2 :].any(), "not the first by id"
     assert_same(alike.learned, everybody.learned)
     assert some.recall == everybody.recall
     assert label_candidates(SNAPSHOT, LABELS, DEPTHS, **options).judged is None
@@ -466,6 +468,33 @@ def test_a_single_fold_is_parted_by_user():
     trained = train(FOLDS[:1])
     n_users = FOLDS[0].labels["user_id"].n_unique()
     assert 0.1 * n_users < trained.gate.n_users < 0.6 * n_users
+
+
+def test_random_folds_are_parted_by_user():
+    """What a user never took is a negative in all of them: by heart it would be right in each."""
+    log = check_interactions(make_log("none", n_users=60, n_items=50, n_events=900))
+    facts = LogFacts.of(log)
+    folds = RandomHoldout().folds(log, facts, random_state=0)
+    assert n_judging(RandomHoldout(), len(folds)) == len(folds) == 5
+    windows = label_windows(
+        folds,
+        partial(build, facts=facts),
+        DEPTHS,
+        repeats=False,
+        max_groups=1000,
+        random_state=0,
+        n_threads=1,
+        n_validation=5,
+        cold_share=0.5,
+    )
+    train, validation = windows.split()
+    assert len(train) == 5
+    teachers, judges = np.unique(np.concatenate([one.user for one in train])), validation.user
+    assert not np.isin(judges, teachers).any()
+    assert len(judges) > len(np.unique(judges)) > 5, "of several folds"
+    everybody = np.unique(np.concatenate([one.user for one in windows.everything()]))
+    assert np.isin(everybody, np.concatenate([teachers, judges])).all()
+    assert sum(one.n_groups for one in windows.everything()) > sum(one.n_groups for one in train)
 
 
 @pytest.mark.parametrize(
