@@ -296,7 +296,7 @@ class Fitting:
             logger.warning(
                 "there is no second stage, the fusion of the sources is served: %s (%s); give "
                 "shorter label windows, as by window_length, or more events",
-                "no event of the labels is among the candidates"
+                "no event of the labels, or of a single user, is among the candidates"
                 if self.folds
                 else "no events lie before the labels",
                 self.holdout,

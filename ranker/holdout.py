@@ -228,7 +228,8 @@ class RandomHoldout:
     """Labels from a random part of the pairs of user and item, for logs without any time.
 
     Cross-fitted: each fold hides another part and knows all the rest, so that no score and no
-    feature of a pair ever saw that pair.
+    feature of a pair ever saw that pair. Some users judge in all folds, the others teach, see
+    :func:`n_judging`.
 
     Parameters
     ----------
@@ -277,7 +278,8 @@ class RandomHoldout:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        return f"labels from {n_folds or 'no'} random folds of {self.fraction:.0%} of the pairs"
+        folds = f"{n_folds or 'no'} random folds of {self.fraction:.0%} of the pairs"
+        return f"labels from {folds}, judged by users who do not teach"
 
 
 def n_judging(holdout: Holdout, n_folds: int) -> int:

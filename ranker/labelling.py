@@ -21,8 +21,6 @@ from ranker.rerank.table import LabelledTable
 from ranker.rerank.temperature import COLD, TEMPERATURES, item_temperature
 from ranker.snapshot import Snapshot
 
-_MAX_WHOLE_ROWS = 4_000_000  # about 1 GB; fewer users to judge by where each has all items
-
 
 @dataclass(frozen=True)
 class Labelled:
@@ -35,7 +33,7 @@ class Labelled:
         row, since every order of them is worth nothing. None if not asked for.
     learned : LabelledTable
         What is learned from: of all sampled users those with a hit, all hits and a random part of
-        the rest; after them some users once more, as if they were new.
+        the rest; after them some users once more, as if they were new, where they have a hit then.
     recall : float
         Share of the relevant items that the sources propose, mean over all sampled users, those
         without a hit included.
@@ -81,8 +79,7 @@ def label_candidates(
         Users beyond this number are left out, at random.
     random_state : int
     n_judged : int
-        Of how many of the users to keep all candidates besides, fewer where each has the whole
-        catalogue.
+        Of how many of the users to keep all candidates besides.
     negatives : Negatives
         Which candidates without a hit to learn from.
     cold_share : float
@@ -102,8 +99,6 @@ def label_candidates(
     relevant = labels if repeats else unseen(labels, snapshot.history)
     if not relevant.height:
         return None
-    if snapshot.every_item:
-        n_judged = min(n_judged, _MAX_WHOLE_ROWS // snapshot.history.n_items)
     user_ids = sample_users(relevant["user_id"].unique().sort(), max_groups, random_state)
     asked = snapshot.history.select(user_ids)
     # Of those who are sampled anyway, whatever their number: not the first by id.
@@ -120,9 +115,11 @@ def label_candidates(
         has_hit[candidates.user[label > 0]] = True
         # The others' candidates teach nothing and need no features, which take the most time.
         found = candidates.of_users(has_hit)
+        # The history itself where it can be: it holds what the sources have looked up.
+        part = history if has_hit.all() else history.select(found.users.values)
         lengths = np.where(has_hit, candidates.lengths, 0)
         table = LabelledTable(
-            features=snapshot.features(history.select(found.users.values), found),
+            features=snapshot.features(part, found),
             label=label[has_hit[candidates.user]],
             indptr=np.concatenate(([0], np.cumsum(lengths))),
             relevant=marks.count(candidates),

@@ -87,7 +87,8 @@ class TwoStageRecommender(Learned):
         better by its mean: say so, or serve the better one; with ``"blend"`` that, unless the two
         orders together are better than each alone.
     max_groups : int
-        Users of a window to learn from, and of all older ones twice as many; more are sampled.
+        Users of the freshest window to learn from, and of all older ones twice as many, or of all
+        random folds three times as many; more are sampled.
     grades : mapping of event name to int, or "weight", optional
         What an event is worth as a label, from 0 (known, but no label) to 30; ``"weight"``: whole
         numbers in the column of that name. ``LambdaRank(label_gain=...)`` says what a grade counts.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.arrays import Int64Array
 from features.errors import ConfigError
 from features.ids import Ids
 from ranker.holdout import Fold
@@ -26,7 +27,8 @@ from ranker.snapshot import Snapshot, Taught
 
 logger = logging.getLogger(__name__)
 
-_MAX_JUDGED = 10_000  # all rows of those with a hit are kept
+_MAX_JUDGED = 10_000  # users; all rows of those with a hit are kept
+_MAX_JUDGED_ROWS = 4_000_000  # about 1 GB; fewer users where each has the whole catalogue
 _VALIDATION_SHARE = 0.3  # of the users, where all folds are to judge by
 
 
@@ -57,25 +59,31 @@ class Windows:
         """What to learn from and what to validate on.
 
         The freshest folds are for validation; where there are no others, users are parted.
-        None if one of them has no proposed item that was taken.
+        None if there is no proposed item that was taken in one of both.
         """
         judged = [one.judged for one in self.labelled[: self.n_validation] if one and one.judged]
-        if not judged:
-            return None
-        freshest = judged[0] if len(judged) == 1 else LabelledTable.concatenate(judged)
-        if not freshest.label.any():
-            return None
-        train, validation = self._learned(self.labelled[self.n_validation :]), freshest
+        train = self._learned(self.labelled[self.n_validation :])
         if not train:
-            users = np.unique(freshest.user)
-            draw = np.random.default_rng(self.random_state).random(len(users))
-            judges = users[draw < _VALIDATION_SHARE]
-            validation = freshest.groups(np.isin(freshest.user, judges))
+            judges = self._judges(judged)
+            judged = [one.groups(np.isin(one.user, judges)) for one in judged]
             parts = [one.groups(~np.isin(one.user, judges)) for one in self.everything()]
             train = [one for one in parts if one.n_groups]
-        if not any(table.label.any() for table in train) or not validation.label.any():
+        if not any(table.label.any() for table in train):
             return None
-        return train, validation
+        if not any(table.label.any() for table in judged):
+            return None
+        return train, judged[0] if len(judged) == 1 else LabelledTable.concatenate(judged)
+
+    def _judges(self, judged: Sequence[LabelledTable]) -> Int64Array:
+        """Three tenths of the users with a hit, one at least and not all, and of the others."""
+        rng = np.random.default_rng(self.random_state)
+        users = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.user for one in judged)]))
+        hit = [one.user[np.diff(one.indptr) > 0] for one in judged]
+        has_hit = np.isin(users, np.concatenate([users[:0], *hit]))
+        parts = [rng.permutation(users[has_hit]), rng.permutation(users[~has_hit])]
+        counts = [round(_VALIDATION_SHARE * len(part)) for part in parts]
+        counts[0] = max(1, counts[0]) if len(parts[0]) > 1 else 0
+        return np.concatenate([part[:n] for part, n in zip(parts, counts, strict=True)])
 
     def everything(self) -> list[LabelledTable]:
         """What to learn from in the end: the freshest labels too, a table per window."""
@@ -172,7 +180,8 @@ def label_windows(
     depths : mapping of source name to int
     repeats : bool
     max_groups : int
-        Users of a fold to learn from, and of all older ones twice as many.
+        Users of the folds to judge by, and of all older ones twice as many; of all folds three
+        times as many where there are no older ones.
     random_state, n_threads : int
     negatives : Negatives
         Which candidates that were not taken to learn from.
@@ -190,7 +199,7 @@ def label_windows(
         of time.
     """
     # The older windows share the work: of many of them each has fewer users.
-    n_older = len(folds) - n_validation
+    n_older = max(0, len(folds) - n_validation)
     per_window = -(-2 * max_groups // max(1, n_older))
     per_judged = -(-(max_groups if n_older else 3 * max_groups) // n_validation)
     everybody = Ids.sorted(*(fold.labels["user_id"] for fold in folds)) if folds else None
@@ -198,14 +207,21 @@ def label_windows(
     names: tuple[str, ...] = ()
     sight = None
     for index, fold, snapshot in snapshots(folds, build, n_validation):
+        n_learned, n_judged = per_window, 0
+        if index < n_validation:
+            n_learned, n_judged = per_judged, -(-_MAX_JUDGED // n_validation)
+            if snapshot.every_item:
+                n_rows = snapshot.history.n_items * n_validation
+                n_judged = min(n_judged, max(1, _MAX_JUDGED_ROWS // n_rows))
+                n_learned = min(n_learned, n_judged)
         labelled.append(
             label_candidates(
                 snapshot,
                 fold.labels,
                 depths,
                 repeats=repeats,
-                max_groups=per_judged if index < n_validation else per_window,
-                n_judged=-(-_MAX_JUDGED // n_validation) if index < n_validation else 0,
+                max_groups=n_learned,
+                n_judged=n_judged,
                 random_state=random_state + index,
                 negatives=negatives,
                 cold_share=cold_share,

@@ -350,7 +350,9 @@ def test_few_users_are_asked_of_more_random_folds():
     many = make_log("none", n_users=4_000, n_events=40_000)
     assert len(folds_of(RandomHoldout(), many)) == 2
     said = RandomHoldout().describe(LogFacts.of(check_interactions(many)), many, 2)
-    assert said == "labels from 2 random folds of 20% of the pairs"
+    assert (
+        said == "labels from 2 random folds of 20% of the pairs, judged by users who do not teach"
+    )
 
 
 @pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.0, 2), (-0.1, 2)])

@@ -111,7 +111,7 @@ class TestEveryItem:
         assert again.generate_candidates(["u001"]).height == N_ITEMS + 2
 
     def test_validation_keeps_fewer_groups(self, monkeypatch):
-        monkeypatch.setattr("ranker.labelling._MAX_WHOLE_ROWS", 8 * N_ITEMS)
+        monkeypatch.setattr("ranker.training._MAX_JUDGED_ROWS", 8 * N_ITEMS)
         recommender = small(n_candidates="all", holdout=LabelWindows("14d", 2)).fit(LOG)
         assert recommender.gate_.n_users <= 8
 

@@ -26,14 +26,14 @@ from ranker.candidates.merge import merge
 from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.holdout import Fold, LabelWindows, LastInteractions, RandomHoldout, n_judging
-from ranker.labelling import label_candidates, mark_relevant
+from ranker.labelling import Labelled, label_candidates, mark_relevant
 from ranker.negatives import Negatives, thin_out
 from ranker.rerank.first_stage import FUSION
 from ranker.rerank.gate import TWO_STAGE
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.snapshot import Snapshot, Taught
-from ranker.training import label_windows, train_reranker
+from ranker.training import Windows, label_windows, train_reranker
 from tests.logs import history_from, make_log
 from tests.recommenders import small
 from tests.rerank.tables import table_of
@@ -495,6 +495,26 @@ def test_random_folds_are_parted_by_user():
     everybody = np.unique(np.concatenate([one.user for one in windows.everything()]))
     assert np.isin(everybody, np.concatenate([teachers, judges])).all()
     assert sum(one.n_groups for one in windows.everything()) > sum(one.n_groups for one in train)
+
+
+@pytest.mark.parametrize(("n_users", "n_judges"), [(1, None), (2, 1), (3, 1), (10, 3)])
+def test_of_users_with_a_hit_some_judge_and_some_teach(n_users, n_judges):
+    of_users = table_of([[0, 1]] * n_users + [[]] * 5)
+    judged = dataclasses.replace(of_users, user=np.arange(n_users + 5))
+    learned = judged.groups(np.diff(judged.indptr) > 0)
+    for seed in range(20):
+        windows = Windows((Labelled(judged, learned, 1.0),), ("x",), None, seed)
+        split = windows.split()
+        if n_judges is None:
+            assert split is None, "nobody is left to teach"
+            continue
+        (train,), validation = split
+        assert int((np.diff(validation.indptr) > 0).sum()) == n_judges
+        assert validation.n_groups == n_judges + 2, "those without a hit judge, too"
+        assert sorted({*train.user} | {*validation.user[validation.user < n_users]}) == [
+            *range(n_users)
+        ]
+        assert train.n_groups == n_users - n_judges
 
 
 @pytest.mark.parametrize(

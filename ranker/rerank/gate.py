@@ -51,7 +51,7 @@ class GateReport:
     Attributes
     ----------
     ndcg : dict of system to float
-        Mean NDCG@k over the users of the freshest labels; of the blend too, if one was asked for.
+        Mean NDCG@k over the users that judge; of the blend too, if one was asked for.
     against : dict of system to PairedInterval
         NDCG@k of the second stage minus that of the system.
     cold : dict of system to float
@@ -192,7 +192,7 @@ def open_gate(
     Parameters
     ----------
     table : LabelledTable
-        The freshest labels: all their users, with all candidates kept.
+        Users to judge by, with all candidates kept; those without a hit may have no rows.
     scores : mapping of system to float32 array [n_rows]
         With :data:`TWO_STAGE` among them.
     fill : str

@@ -58,8 +58,8 @@ class LambdaRank:
     n_trees : int
         At most so many; early stopping finds the number.
     patience : int
-        Trees without a better validation NDCG after which to stop. It is that of the latest ten
-        trees on average, since from one tree to the next it moves by chance alone.
+        Trees without a better validation NDCG after which to stop. What counts is the mean of the
+        values after each of the latest ten trees, since from one to the next they move by chance.
     learning_rate, n_leaves, min_rows_in_leaf, feature_fraction, bagging_fraction, l2, max_bin
         As in LightGBM; bagging draws rows.
     k : int
@@ -268,15 +268,14 @@ class LambdaRank:
         """The constructor's keywords, as JSON can hold them."""
         return asdict(self)
 
-    def _watch(
-        self, table: LabelledTable
-    ) -> Callable[[Float64Array, Any], tuple[str, float, bool]]:
+    def _watch(self, table: LabelledTable) -> _Metric:
         """What early stopping looks at after each tree, as LightGBM wants it."""
         latest: deque[float] = deque(maxlen=_SMOOTHED)
 
         def ndcg(scores: Float64Array, _: Any) -> tuple[str, float, bool]:
             latest.append(self._ndcg(table, scores))
-            return "ndcg", sum(latest) / len(latest), True
+            # Rounded, so that of equal values one is not better than the other by its last bit.
+            return "ndcg", round(sum(latest) / len(latest), 12), True
 
         return ndcg
 

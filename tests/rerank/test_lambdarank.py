@@ -228,8 +228,10 @@ def test_trap_lightgbm_early_stopping_sees_items_that_nobody_proposed(monkeypatc
     assert [(name, better, metric) for name, _, better, metric in seen] == [
         ("ndcg", True, "None")
     ] * 2
-    assert seen[0][1] == quality(np.zeros(VALIDATION.n_rows), VALIDATION)
-    assert seen[1][1] == quality(np.zeros(VALIDATION.n_rows), more) < seen[0][1]
+    zeros = np.zeros(VALIDATION.n_rows)
+    assert seen[0][1] == pytest.approx(quality(zeros, VALIDATION), abs=1e-12)
+    assert seen[1][1] == pytest.approx(quality(zeros, more), abs=1e-12)
+    assert seen[1][1] < seen[0][1]
 
 
 def test_trap_lightgbm_takes_a_float32_matrix_and_group_sizes_in_order(monkeypatch):
