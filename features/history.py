@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from features.arrays import AnyArray, Float32Array, Int16Array, Int32Array, Int64Array
+from features.arrays import AnyArray, BoolArray, Float32Array, Int16Array, Int32Array, Int64Array
 from features.clock import Clock, ClockKind
 from features.ids import Ids
 from features.ordering import in_order
@@ -215,6 +215,13 @@ class History:
             now=self.now[start:stop],
             row=self.row[start:stop],
         )
+
+    def begins_instant(self) -> BoolArray:
+        """Whether each event is the first of its user's at its time, bool [n_events]."""
+        begins = np.ones(self.n_events, bool)
+        begins[1:] = self.time[1:] != self.time[:-1]
+        begins[self.indptr[:-1][self.lengths > 0]] = True
+        return begins
 
     def matrix(self, values: AnyArray | None = None) -> sparse.csr_matrix:
         """Users by items; each cell sums ``values`` (default: the weights) over its events."""

@@ -75,10 +75,7 @@ class ItemLateness:
 
 def _around(history: History) -> tuple[Int64Array, Int64Array]:
     """Events of the same user at an earlier and at a later instant, int64 [n_events]."""
-    begins = np.ones(history.n_events, bool)
-    begins[1:] = history.time[1:] != history.time[:-1]
-    begins[history.indptr[:-1][history.lengths > 0]] = True
-    first = np.flatnonzero(begins)
+    first = np.flatnonzero(history.begins_instant())
     size = np.diff(first, append=history.n_events)
     user = history.user
     before = np.repeat(first, size) - history.indptr[user]

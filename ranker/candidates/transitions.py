@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from features.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
+from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.clock import ClockKind
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
@@ -112,26 +112,18 @@ class Transitions(SimilarityGenerator):
             raise ConfigError(f"shrink={self.shrink}; expected a number from 0 on")
 
 
-def _starts_instant(history: History) -> BoolArray:
-    """Whether an event is the first of an instant of its user."""
-    starts = np.ones(history.n_events, bool)
-    starts[1:] = np.diff(history.time) != 0
-    starts[history.indptr[:-1][history.lengths > 0]] = True
-    return starts
-
-
 def _next_instants(history: History) -> Int64Array:
     """The first event behind each event's instant, which may be the next user's."""
     if history.clock.kind is ClockKind.NONE:
         return np.repeat(history.indptr[1:], history.lengths)
-    starts = _starts_instant(history)
+    starts = history.begins_instant()
     first = np.append(np.flatnonzero(starts), history.n_events)
     return first[np.cumsum(starts)]
 
 
 def _ranks(history: History) -> Int64Array:
     """Rank of each event's instant in its user's history, 1 = the last."""
-    number = np.cumsum(_starts_instant(history))
+    number = np.cumsum(history.begins_instant())
     last = np.append(0, number)[history.indptr[1:]]
     ranks: Int64Array = np.repeat(last, history.lengths) - number + 1
     return ranks
