@@ -115,26 +115,22 @@ class Candidates:
         """The candidates of the users ``start:stop``; views, nothing is copied."""
         indptr = self.indptr[start : stop + 1]
         rows = slice(int(indptr[0]), int(indptr[-1]))
-        return Candidates(
-            users=Ids(self.users.values[start:stop]),
-            items=self.items,
-            sources=self.sources,
-            indptr=indptr - indptr[0],
-            item=self.item[rows],
-            score=self.score[rows],
-            rank=self.rank[rows],
-        )
+        return self._part(self.users.values[start:stop], indptr - indptr[0], rows)
 
     def of_users(self, is_kept: BoolArray) -> Candidates:
         """The candidates of the users marked, bool [n_users], and of no others."""
         if is_kept.all():
             return self
-        rows = np.repeat(is_kept, self.lengths)
+        users = self.users.values.filter(pl.Series(is_kept))
+        indptr = np.concatenate(([0], np.cumsum(self.lengths[is_kept])))
+        return self._part(users, indptr, np.repeat(is_kept, self.lengths))
+
+    def _part(self, users: pl.Series, indptr: Int64Array, rows: slice | BoolArray) -> Candidates:
         return Candidates(
-            users=Ids(self.users.values.filter(pl.Series(is_kept))),
+            users=Ids(users),
             items=self.items,
             sources=self.sources,
-            indptr=np.concatenate(([0], np.cumsum(self.lengths[is_kept]))),
+            indptr=indptr,
             item=self.item[rows],
             score=self.score[rows],
             rank=self.rank[rows],

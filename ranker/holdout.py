@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import polars as pl
@@ -240,6 +240,8 @@ class RandomHoldout:
         labels.
     """
 
+    n_validation: ClassVar[None] = None  # all
+
     fraction: float = 0.2
     n_folds: int | None = None
 
@@ -285,19 +287,20 @@ class RandomHoldout:
 def n_judging(holdout: Holdout, n_folds: int) -> int:
     """How many of the folds, the freshest, choose the number of trees and open the gate.
 
-    All, if they are random: then users have to be parted, see :meth:`Windows.split`. What one of
-    these folds hides the others know, so that what a user never took is a negative in each of
-    them, and nothing else is. A forest that learned which users and items these are by heart would
-    look right on any fold, and be wrong of all that is still to come.
+    As ``holdout.n_validation`` says, or one. All where that is None, as with random ones: then
+    users are parted, see :meth:`ranker.training.Windows.split`. What one of these folds hides the
+    others know, so that what a user never took is a negative in each of them, and nothing else is.
+    A forest that learned which users and items these are by heart would look right on any fold,
+    and be wrong of all that is still to come.
 
     Raises
     ------
     ConfigError
         If there are no other windows than those that the caller wants to judge by.
     """
-    if isinstance(holdout, RandomHoldout):
+    n_validation: int | None = getattr(holdout, "n_validation", 1)
+    if n_validation is None:
         return max(1, n_folds)
-    n_validation: int = getattr(holdout, "n_validation", 1)
     if 1 < n_validation >= n_folds > 0:
         raise ConfigError(
             f"n_validation={n_validation}, but the log has {n_folds} label windows, and some have "

@@ -110,9 +110,9 @@ def label_candidates(
 
     def label(history: History) -> tuple[LabelledTable, Candidates]:
         candidates = snapshot.candidates(history, depths, exclude_seen=not repeats)
-        label, _ = mark_relevant(candidates, relevant)
+        grade, _ = mark_relevant(candidates, relevant)
         has_hit = np.zeros(history.n_users, bool)
-        has_hit[candidates.user[label > 0]] = True
+        has_hit[candidates.user[grade > 0]] = True
         # The others' candidates teach nothing and need no features, which take the most time.
         found = candidates.of_users(has_hit)
         # The history itself where it can be: it holds what the sources have looked up.
@@ -120,7 +120,7 @@ def label_candidates(
         lengths = np.where(has_hit, candidates.lengths, 0)
         table = LabelledTable(
             features=snapshot.features(part, found),
-            label=label[has_hit[candidates.user]],
+            label=grade[has_hit[candidates.user]],
             indptr=np.concatenate(([0], np.cumsum(lengths))),
             relevant=marks.count(candidates),
             rank=found.rank,

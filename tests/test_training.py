@@ -397,7 +397,7 @@ def test_windows_share_what_an_earlier_one_has_learned_that_knows_nearly_as_much
         max_groups=1000,
         random_state=0,
         n_threads=1,
-        n_validation=getattr(holdout, "n_validation", 1),
+        n_validation=n_judging(holdout, len(folds)),
     )
     known = [int(fold.is_known.sum()) for fold in reversed(folds)]
     assert [n for _, n in SlowPopularity.events] == known, "each window, the earliest first"
