@@ -72,6 +72,7 @@ _NEURAL = frozenset(
         "MatrixFactorization",
         "NeuralCollaborativeFiltering",
         "SequenceEncoder",
+        "SequenceHybrid",
         "TextContent",
         "TwoTower",
     }

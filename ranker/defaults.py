@@ -68,7 +68,8 @@ def default_generators(
         Their attributes, canonical.
     networks : bool
         Whether to take a network besides where one is known to help: for the order of each user's
-        events, where that is all that timestamps tell.
+        events, where that is all that timestamps tell; it reads the items' words where they have
+        some.
 
     Raises
     ------
@@ -90,10 +91,12 @@ def default_generators(
             generators["transitions"] = Transitions()
         if n_items <= _EASE_ITEMS:
             generators["ease"] = EASE()
-        if items is not None and choose_columns(items, None, WORDS).columns:
+        has_words = items is not None and bool(choose_columns(items, None, WORDS).columns)
+        if has_words:
             generators["text"] = TextSimilarity()
         if networks and ordered:
-            generators["sequence"] = from_json({"type": "SequenceEncoder", "parameters": {}})
+            name = "SequenceHybrid" if has_words else "SequenceEncoder"
+            generators["sequence"] = from_json({"type": name, "parameters": {}})
     return generators
 
 

@@ -132,6 +132,11 @@ def test_networks_are_a_wish_that_is_granted_where_timestamps_only_order_events(
             assert again.generators == "neural"
             assert_frame_equal(again.recommend(k=5), model.recommend(k=5))
     assert chosen == {"datetime": False, "sequence": True, "none": False}
+    log = make_log("sequence")
+    items = item_table().with_columns(words=pl.lit("red shoes") + pl.col("item_id"))
+    for table, name in ((None, "SequenceEncoder"), (items, "SequenceHybrid")):
+        model = TwoStageRecommender(generators="neural", **short).fit(log, items=table)
+        assert type(model._server.snapshot.generators["sequence"]).__name__ == name
 
 
 def test_networks_need_torch(monkeypatch):

@@ -16,6 +16,7 @@ from ranker.neural.image import ImageContent
 from ranker.neural.matrix_factorization import MatrixFactorization
 from ranker.neural.ncf import NeuralCollaborativeFiltering
 from ranker.neural.sequence import SequenceEncoder
+from ranker.neural.sequence_hybrid import SequenceHybrid
 from ranker.neural.text import TextContent
 from ranker.neural.two_tower import TwoTower
 
@@ -26,6 +27,7 @@ __all__ = [
     "MatrixFactorization",
     "NeuralCollaborativeFiltering",
     "SequenceEncoder",
+    "SequenceHybrid",
     "TextContent",
     "TwoTower",
 ]

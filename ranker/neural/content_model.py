@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import torch
 from torch import nn
-from torch.nn import functional
 
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
 from features.errors import ConfigError
@@ -21,11 +20,10 @@ from ranker.neural import losses
 from ranker.neural.encoders import (
     FeatureEncoder,
     ItemEncoder,
-    RecencyMean,
     Remembered,
     TextEncoder,
 )
-from ranker.neural.generator import INFERENCE, check_above_zero
+from ranker.neural.generator import INFERENCE
 from ranker.neural.history_model import HistoryModel, TwoSides, only_items
 from ranker.neural.item_features import (
     Features,
@@ -37,7 +35,6 @@ from ranker.neural.item_features import (
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 128  # users at a time; one fixed height keeps their rounding the same
 _ITEMS, _USERS = "item_features.", "user_features."
 
 
@@ -45,23 +42,19 @@ _ITEMS, _USERS = "item_features.", "user_features."
 class ContentModel(HistoryModel):
     """Base of the networks that know items by attributes.
 
-    A user is the recency-weighted mean of the vectors of his events. Every item that has any
-    usable attribute is proposed, with events or without; only those with events are what the
-    training compares, since it would learn of the others that nobody takes them. An event with an
-    item of which nothing is known says nothing.
+    Every item that has any usable attribute is proposed, with events or without; only those with
+    events are what the training compares, since it would learn of the others that nobody takes
+    them. An event with an item of which nothing is known says nothing.
 
     Parameters
     ----------
     loss, n_negatives, temperature, batch_size, epochs
         See :class:`ranker.neural.history_model.HistoryModel`; other defaults.
-    half_life : float
-        Events after which one counts half, to begin with; it is learned.
     """
 
     loss: losses.Loss = "sampled"
     n_negatives: int | None = 512
     temperature: float | None = 0.07
-    half_life: float = 5.0
 
     learned: ClassVar[tuple[str, ...]] = (
         *HistoryModel.learned,
@@ -89,15 +82,11 @@ class ContentModel(HistoryModel):
         encoder = ItemEncoder(self._features(self.item_features_), None, self.factors)
         return Remembered(encoder, int(self.n_items_))
 
-    def _history_network(self) -> nn.Module:
-        return RecencyMean(self.factors, self.half_life, is_deep=False)
-
     def _features(self, features: Features) -> FeatureEncoder | None:
         return FeatureEncoder(features, self.factors, self._text()) if features else None
 
     def _check(self) -> None:
         super()._check()
-        check_above_zero(self, "half_life")
         if self._text() not in ("bag", "cnn", "gru"):
             raise ConfigError(
                 f"encoder={self._text()!r} is not known; expected 'bag', 'cnn' or 'gru'"
@@ -178,28 +167,3 @@ class ContentModel(HistoryModel):
         self.user_features_ = from_arrays(arrays, _USERS)
         own = {k: v for k, v in arrays.items() if not k.startswith((_ITEMS, _USERS))}
         return super().restore(own)
-
-    def _encode(self, history: History) -> Float32Array:
-        vectors = super()._encode(history)
-        self._encode_silent(history, vectors)
-        return vectors
-
-    def _encode_silent(self, history: History, vectors: Float32Array) -> None:
-        """Fill in users without telling events whom their attributes describe."""
-        if not self.user_features_:
-            return
-        is_described = known_rows(self.user_features_, len(self.user_features_[0].is_known))
-        row = np.where(history.row < len(is_described), history.row, -1)
-        silent = np.flatnonzero((history.lengths == 0) & (row >= 0) & is_described[row])
-        by_events: RecencyMean = self.network_.history  # type: ignore[assignment]
-        with INFERENCE, torch.inference_mode():
-            for start in range(0, len(silent), _BLOCK):
-                users = silent[start : start + _BLOCK]
-                padded = np.zeros(_BLOCK, np.int64)
-                padded[: len(users)] = row[users]
-                at = torch.from_numpy(padded).to(self._device())
-                mean = torch.zeros((_BLOCK, 1, self.factors), device=at.device)
-                out = by_events.of_mean(mean, at)[: len(users), 0]
-                if self.temperature is not None:
-                    out = functional.normalize(out, dim=-1) / self.temperature
-                vectors[users] = out.cpu().numpy()

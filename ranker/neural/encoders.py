@@ -9,7 +9,6 @@ from torch import nn
 from torch.nn import functional
 
 from features.arrays import BoolArray
-from ranker.neural.history_model import Batch
 from ranker.neural.item_features import Feature, Features
 
 TextEncoder: TypeAlias = Literal["bag", "cnn", "gru"]
@@ -135,68 +134,6 @@ class Remembered(nn.Module):
                 runs = torch.arange(self.n_items, device=rows.device).split(_RUN)  # type: ignore[no-untyped-call]
                 self._table = torch.cat([self.encoder(run) for run in runs])
         return functional.embedding(rows, self._table)
-
-
-class RecencyMean(nn.Module):
-    """A user as the mean of his events so far, each counting ``2^(-steps ago / half_life)``.
-
-    Parameters
-    ----------
-    width : int
-    half_life : float
-        Events after which one counts half, to begin with; it is learned.
-    is_deep : bool
-        A network changes the mean, beside the user's attributes where there are some.
-    attributes : FeatureEncoder, optional
-        Of the rows of the users' table.
-    silence : float
-        With attributes: share of the sequences whose events are passed over in the training, so
-        that attributes alone can speak for users without any.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        half_life: float,
-        *,
-        is_deep: bool,
-        attributes: FeatureEncoder | None = None,
-        silence: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.log_half_life = nn.Parameter(torch.tensor(float(half_life)).log())
-        self.attributes = attributes
-        self.silence = silence
-        self.deep = None
-        if is_deep or attributes is not None:
-            last = nn.Linear(2 * width, width)
-            nn.init.normal_(last.weight, std=0.01)
-            nn.init.zeros_(last.bias)
-            n = 2 if attributes is not None else 1
-            self.deep = nn.Sequential(nn.Linear(n * width, 2 * width), nn.GELU(), last)
-
-    def forward(self, vectors: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Events [b, l, width] and their batch -> users behind each event [b, l, width]."""
-        at = torch.arange(vectors.shape[1], device=vectors.device)
-        ago = (at[:, None] - at).clamp(min=0)
-        share = torch.exp2(-ago / self.log_half_life.exp()).tril()
-        mean = (share / share.sum(1, keepdim=True)) @ vectors
-        if self.training and self.attributes is not None and self.silence:
-            is_heard = torch.rand(len(vectors), 1, 1, device=vectors.device) >= self.silence
-            mean = mean * is_heard
-        return self.of_mean(mean, batch.row)
-
-    def of_mean(self, mean: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-        """Users by the mean of their events [b, l, width] and their rows in the table [b]."""
-        if self.deep is None:
-            return mean
-        inputs = mean
-        if self.attributes is not None:
-            known = self.attributes(row.clamp(min=0)) * (row >= 0)[:, None]
-            mean = mean + known[:, None]
-            inputs = torch.cat((inputs, known[:, None].expand_as(inputs)), -1)
-        out: torch.Tensor = mean + self.deep(inputs)
-        return out
 
 
 class _One(nn.Module):

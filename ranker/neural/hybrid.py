@@ -16,10 +16,11 @@ from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
 from ranker.neural.generator import check_at_least, check_share
 from ranker.neural.item_features import Features, read_features
+from ranker.neural.recency_mean import MeanHistory
 
 
 @dataclass(kw_only=True)
-class Hybrid(ContentModel):
+class HybridItems(ContentModel):
     """An item is its collaborative embedding plus what a network makes of its content.
 
     In the training the embedding of some items is passed over in each step, and an item without
@@ -89,3 +90,16 @@ class Hybrid(ContentModel):
             id_dropout=self.id_dropout,
         )
         return Remembered(encoder, int(self.n_items_))
+
+
+@dataclass(kw_only=True)
+class Hybrid(HybridItems, MeanHistory):
+    """Items by ids and content, users by the recency-weighted mean of theirs.
+
+    Parameters
+    ----------
+    columns, encoder, id_dropout, max_words, max_vocabulary
+        See :class:`HybridItems`.
+    half_life : float
+        Events after which one counts half, to begin with; it is learned.
+    """

@@ -17,13 +17,13 @@ from ranker.neural.sequences import N_GAPS
 
 
 @dataclass(kw_only=True)
-class SequenceEncoder(HistoryModel):
-    """A recurrent or self-attentive network over the user's latest items.
+class OrderedHistory(HistoryModel):
+    """Base of the networks that read a user's latest items in their order.
 
     ``"attention"``: Kang, McAuley: Self-attentive sequential recommendation (ICDM 2018), trained
     with the softmax over all items or a sample of them. ``"gru"``: Hidasi et al.: Session-based
     recommendations with recurrent neural networks (ICLR 2016). Inputs and outputs share the item
-    embeddings.
+    vectors.
 
     Parameters
     ----------
@@ -40,12 +40,6 @@ class SequenceEncoder(HistoryModel):
     n_heads: int = 2
     dropout: float = 0.3
     time_gaps: bool = False
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    averaging: float = 0.998
-
-    _item_tables: ClassVar[tuple[str, ...]] = ("network.items.weight",)
 
     def _check(self) -> None:
         super()._check()
@@ -61,17 +55,35 @@ class SequenceEncoder(HistoryModel):
                 f"choose a multiple"
             )
 
-    def _items_network(self) -> nn.Module:
-        table = nn.Embedding(int(self.n_items_), self.factors)
-        nn.init.normal_(table.weight, std=self.factors**-0.5 / 2)
-        return table
-
     def _history_network(self) -> nn.Module:
         if self.architecture == "gru":
             return _Recurrent(self.factors, self.n_layers, self.dropout, self.time_gaps)
         return _SelfAttention(
             self.factors, self.max_length, self.n_layers, self.n_heads, self.dropout, self.time_gaps
         )
+
+
+@dataclass(kw_only=True)
+class SequenceEncoder(OrderedHistory):
+    """A recurrent or self-attentive network over the user's latest items, each known by its id.
+
+    Parameters
+    ----------
+    architecture, n_layers, n_heads, dropout, time_gaps
+        See :class:`OrderedHistory`.
+    """
+
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    averaging: float = 0.998
+
+    _item_tables: ClassVar[tuple[str, ...]] = ("network.items.weight",)
+
+    def _items_network(self) -> nn.Module:
+        table = nn.Embedding(int(self.n_items_), self.factors)
+        nn.init.normal_(table.weight, std=self.factors**-0.5 / 2)
+        return table
 
 
 class _Recurrent(nn.Module):

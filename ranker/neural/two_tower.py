@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+import torch
 from torch import nn
+from torch.nn import functional
 
-from features.arrays import BoolArray
+from features.arrays import BoolArray, Float32Array
 from features.columns import column_names
+from features.history import History
 from ranker.neural.content_model import ContentModel
-from ranker.neural.encoders import ItemEncoder, RecencyMean, Remembered, TextEncoder
-from ranker.neural.generator import check_at_least, check_share
-from ranker.neural.item_features import Features, read_features
+from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
+from ranker.neural.generator import INFERENCE, check_at_least, check_share
+from ranker.neural.item_features import Features, known_rows, read_features
+from ranker.neural.recency_mean import MeanHistory, RecencyMean
+
+_BLOCK = 128  # users at a time; one fixed height keeps their rounding the same
 
 
 @dataclass(kw_only=True)
-class TwoTower(ContentModel):
+class TwoTower(ContentModel, MeanHistory):
     """A network for items and one for users, whose vectors are compared.
 
     Covington, Adams, Sargin: Deep neural networks for YouTube recommendations (RecSys 2016); Yi
@@ -106,3 +113,28 @@ class TwoTower(ContentModel):
             attributes=self._features(self.user_features_),
             silence=self.silence,
         )
+
+    def _encode(self, history: History) -> Float32Array:
+        vectors = super()._encode(history)
+        self._encode_silent(history, vectors)
+        return vectors
+
+    def _encode_silent(self, history: History, vectors: Float32Array) -> None:
+        """Fill in users without telling events whom their attributes describe."""
+        if not self.user_features_:
+            return
+        is_described = known_rows(self.user_features_, len(self.user_features_[0].is_known))
+        row = np.where(history.row < len(is_described), history.row, -1)
+        silent = np.flatnonzero((history.lengths == 0) & (row >= 0) & is_described[row])
+        by_events: RecencyMean = self.network_.history  # type: ignore[assignment]
+        with INFERENCE, torch.inference_mode():
+            for start in range(0, len(silent), _BLOCK):
+                users = silent[start : start + _BLOCK]
+                padded = np.zeros(_BLOCK, np.int64)
+                padded[: len(users)] = row[users]
+                at = torch.from_numpy(padded).to(self._device())
+                mean = torch.zeros((_BLOCK, 1, self.factors), device=at.device)
+                out = by_events.of_mean(mean, at)[: len(users), 0]
+                if self.temperature is not None:
+                    out = functional.normalize(out, dim=-1) / self.temperature
+                vectors[users] = out.cpu().numpy()

@@ -37,6 +37,7 @@ from ranker.neural import (
     MatrixFactorization,
     NeuralCollaborativeFiltering,
     SequenceEncoder,
+    SequenceHybrid,
     TextContent,
     TwoTower,
 )
@@ -170,6 +171,7 @@ SUBJECTS |= {
         ("image-cnn", ImageContent, _BRIEF),
         ("two-tower", TwoTower, _BRIEF),
         ("hybrid", Hybrid, _BRIEF),
+        ("sequence-hybrid", SequenceHybrid, {**_BRIEF, "n_negatives": None, "max_length": 12}),
     )
 }
 

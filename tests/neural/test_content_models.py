@@ -11,7 +11,14 @@ import pytest
 
 from features.errors import ConfigError
 from ranker.components import from_json, to_json
-from ranker.neural import Hybrid, ImageContent, TextContent, TwoTower, history_model
+from ranker.neural import (
+    Hybrid,
+    ImageContent,
+    SequenceHybrid,
+    TextContent,
+    TwoTower,
+    history_model,
+)
 
 BRIEF = {"factors": 8, "epochs": 2, "n_negatives": 8, "random_state": 0}
 KINDS = ("dog", "cat")
@@ -46,6 +53,29 @@ def test_new_items_come_by_their_words(encoder):
     lists = model.recommend(k=10).filter(pl.col("item_id") >= 30)
     assert lists.height
     assert (lists["item_id"] % 2 == lists["user_id"] % 2).all()
+
+
+def test_order_and_words_tell_together_what_comes_next():
+    """Users go from dogs to cats and back; new items are told apart by their words alone."""
+    n_users, n_items = 200, 40
+    items = world(n_items=n_items)[1]
+    rng = np.random.default_rng(0)
+    log = pl.DataFrame(
+        [
+            {"user_id": user, "item_id": int(rng.integers(15)) * 2 + (user + at) % 2}
+            | {"timestamp": at}
+            for user in range(n_users)
+            for at in range(6)
+        ]
+    )
+    longer = {"factors": 16, "epochs": 40, "patience": 40, "batch_size": 32, "learning_rate": 5e-3}
+    model = SequenceHybrid(**{**BRIEF, **longer})
+    lists = model.fit(log, items=items).recommend(k=10, exclude_seen=False)
+    is_next = lists["item_id"] % 2 == lists["user_id"] % 2  # six events: as the first was
+    assert is_next.mean() > 0.9
+    is_new = lists["item_id"] >= 30
+    assert is_new.any()
+    assert is_next.filter(is_new).mean() > 0.9
 
 
 def test_users_without_events_are_served_by_their_attributes():
@@ -139,7 +169,7 @@ def test_text_of_items_that_were_taken_may_be_missing():
 
 
 @pytest.mark.parametrize("text", [None, "", "😀"])
-@pytest.mark.parametrize("cls", [TextContent, Hybrid, TwoTower])
+@pytest.mark.parametrize("cls", [TextContent, Hybrid, SequenceHybrid, TwoTower])
 def test_ten_thousand_items_without_telling_text(cls, text, caplog):
     log, _, _ = world()
     n = 10_000
@@ -201,6 +231,9 @@ def test_embeddings_with_holes(shape, caplog):
         (lambda: TextContent(max_words=0), "max_words=0 must be at least 1"),
         (lambda: ImageContent(size=0), "size=0 must be at least 1"),
         (lambda: Hybrid(columns=["size"]), "no column 'size'"),
+        (lambda: SequenceHybrid(columns=["size"]), "no column 'size'"),
+        (lambda: SequenceHybrid(architecture="lstm"), "architecture='lstm' is not known"),
+        (lambda: SequenceHybrid(factors=9), "factors=9 cannot be parted among n_heads=2"),
     ],
 )
 def test_bad_parameters(make, message):
@@ -209,7 +242,7 @@ def test_bad_parameters(make, message):
         make().fit(log, items=items)
 
 
-@pytest.mark.parametrize("cls", [TextContent, ImageContent, Hybrid])
+@pytest.mark.parametrize("cls", [TextContent, ImageContent, Hybrid, SequenceHybrid])
 def test_items_are_needed(cls):
     with pytest.raises(ConfigError, match=r"fit\(interactions, items=items\)"):
         cls(**BRIEF).fit(world()[0])
@@ -221,6 +254,7 @@ def test_items_are_needed(cls):
         TextContent(columns=["title"]),
         ImageContent(shape=[8, 8]),
         Hybrid(columns=["title"]),
+        SequenceHybrid(columns=["title"], architecture="gru"),
         TwoTower(item_columns=["title"], user_columns=["age"]),
     ],
 )

@@ -21,6 +21,7 @@ from ranker.neural import (
     MatrixFactorization,
     NeuralCollaborativeFiltering,
     SequenceEncoder,
+    SequenceHybrid,
     TextContent,
     TwoTower,
 )
@@ -37,7 +38,7 @@ NEW = pl.DataFrame(
     },
     schema_overrides={"timestamp": LOG.schema["timestamp"]},
 )
-CONTENT = [TextContent, ImageContent, TwoTower, Hybrid]
+CONTENT = [TextContent, ImageContent, TwoTower, Hybrid, SequenceHybrid]
 BY_IDS = [SequenceEncoder, MatrixFactorization, DeepMatrixFactorization]
 SMALL = {"epochs": 2, "factors": 8, "random_state": 0}
 
