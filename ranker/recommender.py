@@ -64,8 +64,9 @@ class TwoStageRecommender(Learned):
     generators : sequence of (name, Generator), optional
         The sources of candidates; the names are yours and appear in frames and reports.
         Default: what suits the data. ``"neural"``: that, and where timestamps only order each
-        user's events a :class:`ranker.neural.SequenceEncoder` besides, which takes minutes and the
-        extra ``neural``.
+        user's events a network over them besides, which takes minutes and the extra ``neural``:
+        :class:`ranker.neural.SequenceHybrid` where items have words, else
+        :class:`ranker.neural.SequenceEncoder`.
     features : FeatureStage, optional
         Default: what suits the data, see :meth:`features.stage.FeatureStage.infer`.
     reranker : LambdaRank, optional
@@ -180,9 +181,8 @@ class TwoStageRecommender(Learned):
         ----------
         name : "fast", "balanced" or "best"
             ``"fast"`` learns from two windows and few trees, ``"balanced"`` is the default,
-            ``"best"`` has ``generators="neural"``, asks the sources for more, and serves the mean
-            of three forests, one for each objective (impressions need another ``reranker``:
-            ``LambdaRank()``).
+            ``"best"`` has ``generators="neural"``, learns from more negatives, and serves the mean
+            of three forests of larger trees.
         """
         presets: dict[str, dict[str, Any]] = {
             "fast": {
@@ -193,8 +193,8 @@ class TwoStageRecommender(Learned):
             "balanced": {},
             "best": {
                 "generators": "neural",
-                "n_candidates": 200,
-                "reranker": LambdaRank(n_models=3, vary="objectives"),
+                "negatives": Negatives(at_most=200),
+                "reranker": LambdaRank(n_leaves=31, n_models=3),
             },
         }
         if name not in presets:

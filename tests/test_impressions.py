@@ -11,7 +11,7 @@ import pytest
 from features.errors import ConfigError, SchemaError
 from features.history import LogFacts
 from features.schema import check_interactions
-from ranker import LabelWindows, LambdaRank, TwoStageRecommender
+from ranker import LabelWindows, LambdaRank
 from ranker.candidates.base import Retrieved
 from ranker.candidates.merge import merge
 from ranker.impressions import check_impressions, position_of, shown_between
@@ -116,7 +116,7 @@ def test_impressions_need_windows_of_time_and_lambdarank():
     with pytest.raises(ConfigError, match=r"objective='binary' knows no positions"):
         small(reranker=LambdaRank(objective="binary")).fit(LOG, impressions=SHOWN)
     with pytest.raises(ConfigError, match=r"vary='objectives' has .* which knows no positions"):
-        TwoStageRecommender.preset("best").fit(LOG, impressions=SHOWN)
+        small(reranker=LambdaRank(n_models=3, vary="objectives")).fit(LOG, impressions=SHOWN)
 
 
 def clicks(n_groups: int, seed: int, *, bias: float) -> tuple[np.ndarray, ...]:
