@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import polars as pl
 
@@ -91,13 +91,20 @@ def default_generators(
             generators["transitions"] = Transitions()
         if n_items <= _EASE_ITEMS:
             generators["ease"] = EASE()
-        has_words = items is not None and bool(choose_columns(items, None, WORDS).columns)
-        if has_words:
+        columns = () if items is None else choose_columns(items, None, WORDS).columns
+        if columns:
             generators["text"] = TextSimilarity()
         if networks and ordered:
-            name = "SequenceHybrid" if has_words else "SequenceEncoder"
-            generators["sequence"] = from_json({"type": name, "parameters": {}})
+            generators["sequence"] = _sequence(columns)
     return generators
+
+
+def _sequence(columns: Sequence[str]) -> Generator:
+    """A network over the order of events; new items, however many, do not crowd out the others."""
+    if not columns:
+        return cast(Generator, from_json({"type": "SequenceEncoder", "parameters": {}}))
+    parameters = {"columns": [*columns], "min_events": 1}
+    return cast(Generator, from_json({"type": "SequenceHybrid", "parameters": parameters}))
 
 
 def choose_holdout(

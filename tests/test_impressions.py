@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from features.errors import ConfigError, SchemaError
 from features.history import LogFacts
 from features.schema import check_interactions
-from ranker import LabelWindows, LambdaRank
+from ranker import LabelWindows, LambdaRank, TwoStageRecommender
 from ranker.candidates.base import Retrieved
 from ranker.candidates.merge import merge
 from ranker.impressions import check_impressions, position_of, shown_between
@@ -106,6 +107,15 @@ def test_the_reranker_gets_the_positions_and_the_lists_do_not_depend_on_threads(
     late = SHOWN.with_columns(pl.col("timestamp") + timedelta(days=4_000))
     later = small().fit(LOG, impressions=late)
     assert later._state.model.text == plain._state.model.text, "nothing was shown in the windows"
+
+
+def test_several_forests_learn_from_positions():
+    best = TwoStageRecommender.preset("best").reranker
+    quick = replace(best, n_trees=4, min_rows_in_leaf=5)
+    model = small(reranker=quick).fit(LOG, impressions=SHOWN)
+    plain = small(reranker=quick).fit(LOG)
+    assert best.n_models == 3
+    assert model._state.model.text != plain._state.model.text
 
 
 def test_impressions_need_windows_of_time_and_lambdarank():

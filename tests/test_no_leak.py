@@ -41,6 +41,7 @@ from ranker.neural import (
     MatrixFactorization,
     NeuralCollaborativeFiltering,
     SequenceEncoder,
+    SequenceHybrid,
 )
 from ranker.snapshot import Snapshot
 from tests.features.logs import CLOCKS, Event, Log
@@ -332,6 +333,8 @@ LEAKS = {
 
 def test_networks_see_nothing_of_what_comes_later():
     assert_blind(TIES, generators=lambda log: NEURAL)
+    of_content = {"hybrid": SequenceHybrid(factors=4, epochs=2, max_length=4)}
+    assert_blind(TIES, generators=lambda log: of_content, items=ITEMS)
 
 
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)

@@ -133,10 +133,34 @@ def test_networks_are_a_wish_that_is_granted_where_timestamps_only_order_events(
             assert_frame_equal(again.recommend(k=5), model.recommend(k=5))
     assert chosen == {"datetime": False, "sequence": True, "none": False}
     log = make_log("sequence")
-    items = item_table().with_columns(words=pl.lit("red shoes") + pl.col("item_id"))
-    for table, name in ((None, "SequenceEncoder"), (items, "SequenceHybrid")):
+    bare = item_table().select("item_id", number=pl.col("title").str.slice(5).cast(pl.Int64))
+    for table, name in (
+        (None, "SequenceEncoder"),
+        (bare, "SequenceEncoder"),
+        (item_table(), "SequenceHybrid"),
+    ):
         model = TwoStageRecommender(generators="neural", **short).fit(log, items=table)
-        assert type(model._server.snapshot.generators["sequence"]).__name__ == name
+        assert type(model.sources_["sequence"]).__name__ == name
+
+
+def test_a_network_of_content_does_not_let_new_items_crowd_out_the_others(tmp_path):
+    pytest.importorskip("torch")
+    log = make_log("sequence")
+    new = pl.concat(item_table().with_columns(item_id=pl.lit(f"new {n}")) for n in range(20))
+    items = pl.concat([item_table(), new.unique("item_id")])
+    model = TwoStageRecommender(
+        generators="neural", reranker=small().reranker, n_windows=2, n_threads=1
+    ).fit(log, items=items)
+    proposed = model.generate_candidates().filter(pl.col("sequence_rank").is_not_null())
+    assert proposed.height
+    assert proposed["item_id"].is_in(log["item_id"].implode()).all()
+    model.save(tmp_path)
+    again = TwoStageRecommender.load(tmp_path)
+    assert_frame_equal(again.recommend(k=5), model.recommend(k=5))
+    later = again.refresh(log.head(3).with_columns(item_id=pl.lit("new 3"), timestamp=9_999))
+    found = later.generate_candidates().filter(pl.col("sequence_rank").is_not_null())
+    assert "new 3" in found["item_id"].to_list(), "it is new no more"
+    assert "new 4" not in found["item_id"].to_list()
 
 
 def test_networks_need_torch(monkeypatch):

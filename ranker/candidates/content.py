@@ -23,7 +23,7 @@ from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.content_table import need_items, report_unknown
 from ranker.candidates.retrieval import top_by_vectors
 from ranker.candidates.select import GROUP, BestSoFar, mask_seen
-from ranker.candidates.vectors import VectorGenerator, is_new, mean_rows, recency_shares
+from ranker.candidates.vectors import VectorGenerator, mean_rows, recency_shares
 
 _BLOCK = 128  # users whose scores of a tile of items stand in memory at a time
 _TILE = 16_384
@@ -98,7 +98,9 @@ class TextSimilarity(Generator):
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         self.vectors_: Float32Array = self._reduce(matrix)
         limit = history.n_events if self.max_events is None else self.max_events
-        self.old_: AnyArray = np.flatnonzero(~is_new(history, limit))
+        self.old_: AnyArray = np.flatnonzero(
+            np.bincount(history.item, minlength=history.n_items) > limit
+        )
 
     def retrieve(self, history: History, n: int, *, exclude_seen: bool) -> Retrieved:
         """The largest positive mean cosines; nothing for users none of whose items has words."""

@@ -25,11 +25,6 @@ _N_SAMPLED = 256  # users on whom the graph is compared with the exact search
 _DEPTH = 100
 
 
-def is_new(history: History, max_events: int) -> BoolArray:
-    """Whether an item has at most so many events, bool [n_items]."""
-    return np.bincount(history.item, minlength=history.n_items) <= max_events
-
-
 def recency_shares(history: History, half_life: float) -> sparse.csr_matrix:
     """Users by items: what share of the user's events, weighted by recency, an item has."""
     # Ages run from the user's last event, so that of a user who was long away something remains.
@@ -62,9 +57,10 @@ class VectorGenerator(Generator):
     ----------
     approximate : Approximate, optional
         Search a large catalogue by a graph. Default: always exactly.
-    max_events : int, optional
-        Propose only items with at most so many events: a quota for new ones, in the form of a
-        source with a depth of its own. Default: all.
+    min_events, max_events : int, optional
+        Propose only items with at least, or at most, so many events: ``max_events=0`` is a quota
+        for new ones, in the form of a source with a depth of its own, ``min_events=1`` leaves them
+        out. Default: all.
 
     Attributes
     ----------
@@ -74,6 +70,7 @@ class VectorGenerator(Generator):
     """
 
     approximate: Approximate | None = None
+    min_events: int | None = None
     max_events: int | None = None
 
     def fit(
@@ -97,9 +94,11 @@ class VectorGenerator(Generator):
         """What follows from the vectors: which items may be proposed, and the graph."""
         self._graph: ItemGraph | None = None
         self.graph_recall_: float | None = None
-        self._new: BoolArray | None = None
-        if self.max_events is not None:
-            self._new = is_new(history, self.max_events)[self._get("item_")]
+        self._allowed: BoolArray | None = None
+        if self.min_events is not None or self.max_events is not None:
+            n_events = np.bincount(history.item, minlength=history.n_items)[self._get("item_")]
+            most = np.inf if self.max_events is None else self.max_events
+            self._allowed = (n_events >= (self.min_events or 0)) & (n_events <= most)
         vectors = self._proposed()[0]
         if self.approximate is not None and len(vectors) > self.approximate.above:
             self._graph = ItemGraph.build(vectors, self.approximate)
@@ -108,8 +107,8 @@ class VectorGenerator(Generator):
     def arrays(self) -> dict[str, AnyArray]:
         """Everything learned, the graph included."""
         arrays = super().arrays()
-        if self._new is not None:
-            arrays["new"] = self._new
+        if self._allowed is not None:
+            arrays["allowed"] = self._allowed
         if self._graph is None or self.graph_recall_ is None:
             return arrays
         return arrays | {"graph": self._graph.array(), "recall": np.array(self.graph_recall_)}
@@ -118,7 +117,7 @@ class VectorGenerator(Generator):
         """Take over what :meth:`arrays` gave."""
         super().restore(arrays)
         self._graph, self.graph_recall_ = None, None
-        self._new = arrays.get("new")
+        self._allowed = arrays.get("allowed")
         if "graph" in arrays and self.approximate is not None:
             n_factors = self._get("vectors_").shape[1]
             self._graph = ItemGraph.restore(arrays["graph"], n_factors, self.approximate)
@@ -142,7 +141,9 @@ class VectorGenerator(Generator):
     def _proposed(self) -> tuple[Float32Array, Int32Array]:
         """Vectors and rows of the items that may be proposed."""
         vectors, item = self._get("vectors_"), self._get("item_")
-        return (vectors, item) if self._new is None else (vectors[self._new], item[self._new])
+        if self._allowed is None:
+            return vectors, item
+        return vectors[self._allowed], item[self._allowed]
 
     def _measure_recall(self, history: History) -> float | None:
         active = np.flatnonzero(history.lengths)

@@ -48,7 +48,7 @@ class ContentModel(HistoryModel):
 
     Parameters
     ----------
-    loss, n_negatives, temperature, batch_size, epochs
+    loss, n_negatives, temperature
         See :class:`ranker.neural.history_model.HistoryModel`; other defaults.
     """
 

@@ -16,12 +16,12 @@ from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
 from ranker.neural.generator import check_at_least, check_share
 from ranker.neural.item_features import Features, read_features
-from ranker.neural.recency_mean import MeanHistory
+from ranker.neural.recency_mean import RecencyMeanModel
 
 
 @dataclass(kw_only=True)
-class HybridItems(ContentModel):
-    """An item is its collaborative embedding plus what a network makes of its content.
+class HybridItemModel(ContentModel):
+    """Base of the networks to which an item is its collaborative embedding plus its content.
 
     In the training the embedding of some items is passed over in each step, and an item without
     events is encoded like those: by its content alone (Volkovs, Yu, Poutanen: DropoutNet:
@@ -93,13 +93,22 @@ class HybridItems(ContentModel):
 
 
 @dataclass(kw_only=True)
-class Hybrid(HybridItems, MeanHistory):
-    """Items by ids and content, users by the recency-weighted mean of theirs.
+class Hybrid(HybridItemModel, RecencyMeanModel):
+    """Items by ids and content, a user as the recency-weighted mean of his.
+
+    An item without events is encoded by its content alone, as the training does with a share of
+    the others (DropoutNet: Volkovs, Yu, Poutanen, NIPS 2017).
 
     Parameters
     ----------
-    columns, encoder, id_dropout, max_words, max_vocabulary
-        See :class:`HybridItems`.
+    columns : sequence of str, optional
+        Columns of the item table; ``()`` for ids alone. Default: all whose values can be used.
+    encoder : "bag", "cnn" or "gru"
+        How texts are read.
+    id_dropout : float
+        Share of the items whose embedding is passed over in a step.
+    max_words, max_vocabulary : int
+        Words read of an item in a column, and different ones in it.
     half_life : float
         Events after which one counts half, to begin with; it is learned.
     """

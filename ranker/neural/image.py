@@ -16,11 +16,11 @@ from ranker.neural.content_model import ContentModel
 from ranker.neural.generator import check_at_least
 from ranker.neural.images import is_image, read_arrays, read_files
 from ranker.neural.item_features import Feature, Features, read_vectors
-from ranker.neural.recency_mean import MeanHistory
+from ranker.neural.recency_mean import RecencyMeanModel
 
 
 @dataclass(kw_only=True)
-class ImageContent(ContentModel, MeanHistory):
+class ImageContent(ContentModel, RecencyMeanModel):
     """A convolutional network over the images of items, learned from what users take next.
 
     Items without events are proposed by their images. Images that are missing or cannot be read

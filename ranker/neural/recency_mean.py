@@ -13,7 +13,7 @@ from ranker.neural.history_model import Batch, HistoryModel
 
 
 @dataclass(kw_only=True)
-class MeanHistory(HistoryModel):
+class RecencyMeanModel(HistoryModel):
     """Base of the networks to which a user is the recency-weighted mean of his items' vectors.
 
     Parameters

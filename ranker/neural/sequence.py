@@ -17,7 +17,7 @@ from ranker.neural.sequences import N_GAPS
 
 
 @dataclass(kw_only=True)
-class OrderedHistory(HistoryModel):
+class OrderedHistoryModel(HistoryModel):
     """Base of the networks that read a user's latest items in their order.
 
     ``"attention"``: Kang, McAuley: Self-attentive sequential recommendation (ICDM 2018), trained
@@ -64,13 +64,17 @@ class OrderedHistory(HistoryModel):
 
 
 @dataclass(kw_only=True)
-class SequenceEncoder(OrderedHistory):
+class SequenceEncoder(OrderedHistoryModel):
     """A recurrent or self-attentive network over the user's latest items, each known by its id.
 
     Parameters
     ----------
-    architecture, n_layers, n_heads, dropout, time_gaps
-        See :class:`OrderedHistory`.
+    architecture : "attention" or "gru"
+    n_layers, n_heads : int
+        ``n_heads`` for the attention only.
+    dropout : float
+    time_gaps : bool
+        Tell the network how long ago the event before was, by powers of two of the clock's ticks.
     """
 
     batch_size: int = 128

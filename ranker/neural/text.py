@@ -16,11 +16,11 @@ from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import TextEncoder
 from ranker.neural.generator import check_at_least
 from ranker.neural.item_features import Features, read_words
-from ranker.neural.recency_mean import MeanHistory
+from ranker.neural.recency_mean import RecencyMeanModel
 
 
 @dataclass(kw_only=True)
-class TextContent(ContentModel, MeanHistory):
+class TextContent(ContentModel, RecencyMeanModel):
     """A network over the words of items, learned from what users take next.
 
     Items without events are proposed by their words; those without words never.

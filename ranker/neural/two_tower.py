@@ -18,13 +18,13 @@ from ranker.neural.content_model import ContentModel
 from ranker.neural.encoders import ItemEncoder, Remembered, TextEncoder
 from ranker.neural.generator import INFERENCE, check_at_least, check_share
 from ranker.neural.item_features import Features, known_rows, read_features
-from ranker.neural.recency_mean import MeanHistory, RecencyMean
+from ranker.neural.recency_mean import RecencyMean, RecencyMeanModel
 
 _BLOCK = 128  # users at a time; one fixed height keeps their rounding the same
 
 
 @dataclass(kw_only=True)
-class TwoTower(ContentModel, MeanHistory):
+class TwoTower(ContentModel, RecencyMeanModel):
     """A network for items and one for users, whose vectors are compared.
 
     Covington, Adams, Sargin: Deep neural networks for YouTube recommendations (RecSys 2016); Yi

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.arrays import Float64Array
+from features.arrays import Float64Array, Int64Array
 from features.catalogue import all_blocks
 from features.history import LogFacts
 from features.infer import infer_stage
@@ -47,7 +48,6 @@ from ranker.labelling import label_candidates
 from ranker.rerank.first_stage import FUSION, first_stage_scores
 from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
-from ranker.training import Windows
 
 K = 10
 MAX_EASE_ITEMS = 13_000  # minutes for each snapshot beyond
@@ -105,15 +105,24 @@ def ablate_sources(case: Case, seed: int, max_groups: int, seeds: list[int]) -> 
             variants[f"+ {name}"] = own | {name: generator}
     print(f"{'sources':<22}proposed   valid difference, 95 %             seconds")
     base: Float64Array | None = None
+    judges: list[Int64Array] = []
     for label, generators in variants.items():
         start = time.perf_counter()
-        parts, recalls = [], []
+        parts, recalls, users = [], [], []
         for split in case.splits:
             windows = _begin(case, split, seed, max_groups, generators=generators).label()
-            parts.append(_of_windows(windows, seeds))
+            train_and_valid = windows.split()
+            assert train_and_valid is not None
+            train, valid = train_and_valid
+            parts += _mean_ndcg(train, windows.names, valid, [valid], seeds)
+            users.append(valid.user)
             recalls.append(windows.recall[0])
         values = np.concatenate(parts)
-        base = values if base is None else base
+        if base is None:
+            base, judges = values, users
+        if not all(map(np.array_equal, users, judges)):
+            # Who judges among random labels depends on who has a hit.
+            sys.exit(f"{label}: other users judge; give a data set with timestamps")
         print(
             f"{label:<22}{np.mean(recalls):>8.4f}{_compared(values, base)}"
             f"{time.perf_counter() - start:>10.0f}",
@@ -135,13 +144,6 @@ def _others(case: Case) -> dict[str, Generator]:
     if case.items is not None:
         others["text"] = TextSimilarity()
     return others
-
-
-def _of_windows(windows: Windows, seeds: list[int]) -> Float64Array:
-    split = windows.split()
-    assert split is not None
-    train, valid = split
-    return _mean_ndcg(train, windows.names, valid, [valid], seeds)[0]
 
 
 # ---------------------------------------------------------------------- blocks

@@ -199,7 +199,7 @@ ROWS = [
         ),
         "SASRec, cross entropy",
     ),
-    Row("amazon-beauty", "self-attention over words", _neural("SequenceHybrid")),
+    Row("amazon-beauty", "self-attention over ids and categories", _neural("SequenceHybrid")),
     Row(
         "ml-1m",
         "self-attention",

@@ -199,3 +199,16 @@ def test_a_quota_for_new_items_is_a_source_of_its_own(cls):
     np.testing.assert_array_equal(again.item, found.item)
     few = cls(max_events=1).fit(history, items=items).retrieve(history, 5, exclude_seen=True)
     assert set(few.item[0].tolist()) == {2, 3, 4, -1}
+
+
+def test_items_below_a_number_of_events_are_left_out():
+    history = history_from([[0, 1], [0, 1, 2], [1]], 5)
+    items = pl.DataFrame({"item_id": range(5), "vector": [[1.0, 0.1 * i] for i in range(5)]})
+    for least, most, expected in ((1, None, {0, 1, 2}), (2, None, {0, 1}), (2, 2, {0})):
+        source = EmbeddingSimilarity(min_events=least, max_events=most).fit(history, items=items)
+        found = source.retrieve(history, 5, exclude_seen=False)
+        assert set(found.item[0].tolist()) == expected | {-1}
+        again = EmbeddingSimilarity(min_events=least, max_events=most).restore(source.arrays())
+        np.testing.assert_array_equal(
+            again.retrieve(history, 5, exclude_seen=False).item, found.item
+        )

@@ -172,6 +172,11 @@ SUBJECTS |= {
         ("two-tower", TwoTower, _BRIEF),
         ("hybrid", Hybrid, _BRIEF),
         ("sequence-hybrid", SequenceHybrid, {**_BRIEF, "n_negatives": None, "max_length": 12}),
+        (
+            "sequence-hybrid-gru",
+            SequenceHybrid,
+            {**_BRIEF, "architecture": "gru", "time_gaps": True, "loss": "sampled"},
+        ),
     )
 }
 
