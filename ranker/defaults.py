@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import polars as pl
 
@@ -101,10 +101,10 @@ def default_generators(
 
 def _sequence(columns: Sequence[str]) -> Generator:
     """A network over the order of events; new items, however many, do not crowd out the others."""
-    if not columns:
-        return cast(Generator, from_json({"type": "SequenceEncoder", "parameters": {}}))
-    parameters = {"columns": [*columns], "min_events": 1}
-    return cast(Generator, from_json({"type": "SequenceHybrid", "parameters": parameters}))
+    name = "SequenceHybrid" if columns else "SequenceEncoder"
+    parameters = {"columns": [*columns], "min_events": 1} if columns else {}
+    network: Generator = from_json({"type": name, "parameters": parameters})
+    return network
 
 
 def choose_holdout(

@@ -146,8 +146,8 @@ def test_networks_are_a_wish_that_is_granted_where_timestamps_only_order_events(
 def test_a_network_of_content_does_not_let_new_items_crowd_out_the_others(tmp_path):
     pytest.importorskip("torch")
     log = make_log("sequence")
-    new = pl.concat(item_table().with_columns(item_id=pl.lit(f"new {n}")) for n in range(20))
-    items = pl.concat([item_table(), new.unique("item_id")])
+    new = item_table().head(20).with_columns(item_id=pl.format("new {}", pl.int_range(pl.len())))
+    items = pl.concat([item_table(), new])
     model = TwoStageRecommender(
         generators="neural", reranker=small().reranker, n_windows=2, n_threads=1
     ).fit(log, items=items)

@@ -27,12 +27,8 @@ class OrderedHistoryModel(HistoryModel):
 
     Parameters
     ----------
-    architecture : "attention" or "gru"
-    n_layers, n_heads : int
-        ``n_heads`` for the attention only.
-    dropout : float
-    time_gaps : bool
-        Tell the network how long ago the event before was, by powers of two of the clock's ticks.
+    architecture, n_layers, n_heads, dropout, time_gaps
+        See :class:`SequenceEncoder`.
     """
 
     architecture: Literal["attention", "gru"] = "attention"
