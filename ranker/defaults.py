@@ -22,6 +22,7 @@ from ranker.candidates.own_history import OwnHistory
 from ranker.candidates.popularity import Popularity
 from ranker.candidates.random_walk import RandomWalk
 from ranker.candidates.transitions import Transitions
+from ranker.candidates.user_knn import UserKNN
 from ranker.components import from_json
 from ranker.holdout import (
     Fold,
@@ -41,6 +42,7 @@ NCandidates: TypeAlias = int | Mapping[str, int] | Literal["all"]
 _DEPTH = 100
 _MAX_GROUP = 10_000  # rows of a query group that LightGBM takes
 _EASE_ITEMS = 5_000  # EASE inverts a matrix of all items for every snapshot: seconds up to here
+_KNN_USERS = 100_000  # user kNN compares whoever is served with everybody
 _OWN_DEPTH = 400  # own history is the best source there is, and rarely longer
 
 
@@ -48,6 +50,7 @@ def default_generators(
     facts: LogFacts,
     *,
     repeats: bool,
+    n_users: int,
     n_items: int,
     items: pl.DataFrame | None = None,
     networks: bool = False,
@@ -55,15 +58,16 @@ def default_generators(
     """The sources for a log.
 
     With a common clock what is taken now decides, and further sources of old pairs were worth
-    nothing on its freshest labels. Without one they are worth a fifth.
+    nothing on its freshest labels. Without one they are worth a fifth; and without any order the
+    users of the same taste are, besides.
 
     Parameters
     ----------
     facts : LogFacts
     repeats : bool
         Whether items are taken again.
-    n_items : int
-        Items with events.
+    n_users, n_items : int
+        Users and items with events.
     items : DataFrame, optional
         Their attributes, canonical.
     networks : bool
@@ -81,10 +85,14 @@ def default_generators(
         generators["trending"] = Popularity(half_life=1 / 672)
     if repeats:
         generators["own"] = OwnHistory()
-    generators |= {"als": ALS(), "item_knn": ItemKNN()}
     ordered = facts.clock.kind is not ClockKind.NONE
+    # Where pairs are all that is known, each has to count more against those that are not.
+    als = ALS() if ordered else ALS(factors=128, alpha=20.0)
+    generators |= {"als": als, "item_knn": ItemKNN()}
     if ordered:
         generators["covisitation"] = CoVisitation()
+    elif n_users <= _KNN_USERS:
+        generators["user_knn"] = UserKNN(power=2.0)
     if not facts.clock.is_comparable:
         generators["random_walk"] = RandomWalk()
         if ordered:

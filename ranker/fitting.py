@@ -215,6 +215,7 @@ class Fitting:
             named = default_generators(
                 facts,
                 repeats=repeats,
+                n_users=log["user_id"].n_unique(),
                 n_items=log["item_id"].n_unique(),
                 items=tables[0],
                 networks=wanted == NEURAL,

@@ -17,15 +17,17 @@ PAIRS = ["random_walk", "ease"]
 COMMON_CLOCK = ["trending"]
 
 
-def names(clock: str, *, repeats: bool, n_items: int = 100) -> set[str]:
+def names(clock: str, *, repeats: bool, n_users: int = 100, n_items: int = 100) -> set[str]:
     facts = LogFacts.of(check_interactions(make_log(clock)))
-    return set(default_generators(facts, repeats=repeats, n_items=n_items))
+    return set(default_generators(facts, repeats=repeats, n_users=n_users, n_items=n_items))
 
 
 def expected(clock: str) -> set[str]:
     wanted = {*EVERYWHERE}
     if clock != "none":
         wanted |= {*ORDERED} | ({"transitions"} if clock == "sequence" else set())
+    else:
+        wanted |= {"user_knn"}
     if clock in ("none", "sequence"):
         wanted |= {*PAIRS}
     else:
@@ -45,12 +47,17 @@ def test_ease_is_for_catalogues_whose_matrix_is_inverted_in_seconds():
     assert "ease" not in names("sequence", repeats=False, n_items=5_001)
 
 
+def test_user_knn_is_for_as_many_users_as_everybody_can_be_compared_with():
+    assert "user_knn" in names("none", repeats=False, n_users=100_000)
+    assert "user_knn" not in names("none", repeats=False, n_users=100_001)
+
+
 def test_a_table_with_words_brings_their_source():
     facts = LogFacts.of(check_interactions(make_log("none")))
     numbers = pl.DataFrame({"item_id": ["a", "b"], "price": [1.5, 2.5]})
     texts = numbers.with_columns(title=pl.Series(["red shoe", "blue shoe"]))
     for items, found in ((None, False), (numbers, False), (texts, True)):
-        sources = default_generators(facts, repeats=False, n_items=9, items=items)
+        sources = default_generators(facts, repeats=False, n_users=9, n_items=9, items=items)
         assert ("text" in sources) is found
 
 

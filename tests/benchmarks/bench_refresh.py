@@ -41,7 +41,10 @@ def main() -> None:
     known, test = split_by_time(data.interactions, test="28d")
     train, week = split_by_time(known, test="7d")
     sources = default_generators(
-        LogFacts.of(check_interactions(train)), repeats=True, n_items=train["item_id"].n_unique()
+        LogFacts.of(check_interactions(train)),
+        repeats=True,
+        n_users=train["user_id"].n_unique(),
+        n_items=train["item_id"].n_unique(),
     )
     sources |= {"new": TextSimilarity(columns=["title", "brand"], max_events=0)}
     recommender = TwoStageRecommender(
