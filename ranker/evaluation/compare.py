@@ -10,7 +10,7 @@ import polars as pl
 
 from features.arrays import Float64Array
 from features.errors import ConfigError
-from ranker.evaluation.evaluate import evaluate_per_user
+from ranker.evaluation.evaluate import Embedding, evaluate_per_user
 from ranker.evaluation.frames import FrameLike
 from ranker.evaluation.intervals import bootstrap_interval, paired_interval
 from ranker.evaluation.segments import user_segments
@@ -43,6 +43,9 @@ def compare(
     k: int = 10,
     train: FrameLike | None = None,
     exclude_seen: bool = False,
+    other: FrameLike | None = None,
+    embedding: Embedding | None = None,
+    categories: FrameLike | None = None,
     segments: Sequence[str] = (),
     users: FrameLike | None = None,
     n_resamples: int = 1000,
@@ -61,8 +64,8 @@ def compare(
         Metrics that have a value for each user, such as ``"ndcg"`` or ``"recall@20"``.
     k : int
         Depth of those that name none.
-    train, exclude_seen
-        See :func:`evaluate`.
+    train, exclude_seen, other, embedding, categories
+        See :func:`evaluate`; ``other`` is what all systems overlap with.
     segments : sequence of str
         Groups of users that are compared apart as well: ``"history_length"``,
         ``"item_popularity"`` or columns of ``users``, see
@@ -111,7 +114,15 @@ def compare(
         raise ConfigError(f"reference {reference!r} is none of the systems {list(systems)}")
     values = {
         name: evaluate_per_user(
-            lists, test, k=k, metrics=metric, train=train, exclude_seen=exclude_seen
+            lists,
+            test,
+            k=k,
+            metrics=metric,
+            train=train,
+            exclude_seen=exclude_seen,
+            other=other,
+            embedding=embedding,
+            categories=categories,
         )
         for name, lists in systems.items()
     }

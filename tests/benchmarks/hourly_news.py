@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("RANKER_DATA", "../shared/data"))
     parser.add_argument("--day", type=dt.datetime.fromisoformat, default=dt.datetime(2017, 10, 15))
     parser.add_argument("--readers", type=float, default=1.0, help="share of the readers")
-    parser.add_argument("--windows", type=int, default=24, help="hours to learn from")
+    parser.add_argument("--windows", type=int, default=48, help="hours to learn from")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     log = clicks(Path(arguments.data), arguments.day, arguments.readers, arguments.seed)
@@ -118,7 +118,7 @@ def recipe(n_windows: int, seed: int) -> TwoStageRecommender:
         n_candidates={"popular": 60, "rising": 60, "trending": 60, "day": 40, "audience": 30},
         features=stage,
         holdout=LabelWindows("1h", n_windows=n_windows, n_validation=max(1, n_windows // 3)),
-        reranker=LambdaRank(learning_rate=0.1, n_trees=300, patience=30),
+        reranker=LambdaRank(n_models=3),
         random_state=seed,
     )
 

@@ -77,6 +77,25 @@ def test_p_values_are_even_where_nothing_is_to_be_found():
     assert 0.05 < np.mean(np.array(found) < 0.1) < 0.16
 
 
+def test_metrics_that_need_more_than_lists_are_compared_too():
+    ids = pl.Series("item_id", [*range(7), 98, 99])
+    vectors = np.random.default_rng(0).normal(size=(len(ids), 3)).astype(np.float32)
+    needs = {
+        "train": TRAIN,
+        "other": SYSTEMS["bad"],
+        "embedding": (ids, vectors),
+        "categories": pl.DataFrame({"item_id": ids, "genre": ids % 2}),
+    }
+    metrics = ["overlap", "intra_list_diversity", "miscalibration"]
+    table = compare(SYSTEMS, TEST, metric=metrics, k=2, **needs)
+    assert table["metric"].unique(maintain_order=True).to_list() == metrics
+    for system, recommendations in SYSTEMS.items():
+        alone = evaluate_per_user(recommendations, TEST, metrics=metrics, k=2, **needs)
+        means = dict(alone.group_by("metric").agg(pl.col("value").mean()).rows())
+        ours = table.filter(system=system)
+        assert dict(ours.select("metric", "mean").rows()) == pytest.approx(means)
+
+
 def test_the_order_of_users_decides_nothing():
     values = np.random.default_rng(1).normal(0.2, 1, 100)
     assert permutation_p_value(values) == permutation_p_value(values[::-1])
