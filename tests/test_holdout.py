@@ -337,21 +337,22 @@ def test_another_seed_hides_other_pairs():
     assert not one.equals(other)
 
 
-@pytest.mark.parametrize(("wished", "granted"), [(2, 2), (5, 5), (9, 5)])
+@pytest.mark.parametrize(("wished", "granted"), [(2, 2), (10, 10), (19, 10)])
 def test_a_wish_for_windows_is_one_for_random_folds(wished, granted):
     facts = LogFacts.of(check_interactions(make_log("none")))
     assert choose_holdout(facts, None, wished, None) == RandomHoldout(n_folds=granted)
 
 
 def test_few_users_are_asked_of_more_random_folds():
-    assert len(folds_of(RandomHoldout(), make_log("none"))) == 5
+    assert len(folds_of(RandomHoldout(), make_log("none"))) == 10
     assert len(folds_of(RandomHoldout(0.3), make_log("none"))) == 3
-    assert len(folds_of(RandomHoldout(0.05), make_log("none"))) == 5
-    many = make_log("none", n_users=4_000, n_events=40_000)
-    assert len(folds_of(RandomHoldout(), many)) == 2
-    said = RandomHoldout().describe(LogFacts.of(check_interactions(many)), many, 2)
+    assert len(folds_of(RandomHoldout(0.6), make_log("none"))) == 1
+    assert len(folds_of(RandomHoldout(0.05), make_log("none"))) == 10
+    many = make_log("none", n_users=8_000, n_events=80_000)
+    assert len(folds_of(RandomHoldout(), many)) == 4
+    said = RandomHoldout().describe(LogFacts.of(check_interactions(many)), many, 4)
     assert (
-        said == "labels from 2 random folds of 20% of the pairs, judged by users who do not teach"
+        said == "labels from 4 random folds of 10% of the pairs, judged by users who do not teach"
     )
 
 

@@ -475,7 +475,7 @@ def test_random_folds_are_parted_by_user():
     log = check_interactions(make_log("none", n_users=60, n_items=50, n_events=900))
     facts = LogFacts.of(log)
     folds = RandomHoldout().folds(log, facts, random_state=0)
-    assert n_judging(RandomHoldout(), len(folds)) == len(folds) == 5
+    assert n_judging(RandomHoldout(), len(folds)) == len(folds) == 10
     windows = label_windows(
         folds,
         partial(build, facts=facts),
@@ -484,11 +484,11 @@ def test_random_folds_are_parted_by_user():
         max_groups=1000,
         random_state=0,
         n_threads=1,
-        n_validation=5,
+        n_validation=len(folds),
         cold_share=0.5,
     )
     train, validation = windows.split()
-    assert len(train) == 5
+    assert len(train) == len(folds)
     teachers, judges = np.unique(np.concatenate([one.user for one in train])), validation.user
     assert not np.isin(judges, teachers).any()
     assert len(judges) > len(np.unique(judges)) > 5, "of several folds"
