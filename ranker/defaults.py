@@ -58,8 +58,8 @@ def default_generators(
     """The sources for a log.
 
     With a common clock what is taken now decides, and further sources of old pairs were worth
-    nothing on its freshest labels. Without one they are worth a fifth; and without any order the
-    users of the same taste are, besides.
+    nothing on its freshest labels. Without one they are worth about a tenth; and where events have
+    no order at all, users of the same taste are worth a little besides.
 
     Parameters
     ----------
@@ -142,8 +142,9 @@ def choose_holdout(
         )
     if isinstance(default, LastInteractions):
         return LastInteractions(n_windows=n_windows or default.n_windows)
-    # As many as its share of the pairs allows.
-    return RandomHoldout(n_folds=min(n_windows or 1, int(1 / RandomHoldout.fraction)))
+    n_folds = min(n_windows or 1, int(1 / RandomHoldout.fraction))
+    # Of few folds each hides more: there has to be something to learn from.
+    return RandomHoldout(0.2 if n_folds <= 2 else RandomHoldout.fraction, n_folds)
 
 
 def depths_of(

@@ -12,7 +12,7 @@ from features.arrays import BoolArray
 from features.clock import WEEK, ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
-from ranker.arguments import check_count
+from ranker.arguments import check_count, is_number
 from ranker.grades import label_pairs
 
 # An open window length is the time that this share of the latest events took: adapted to how
@@ -247,21 +247,24 @@ class RandomHoldout:
     n_folds: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_folds is not None:
-            check_count(n_folds=self.n_folds)
+        if not is_number(self.fraction) or not 0 < self.fraction < 1:
+            raise ConfigError(f"fraction={self.fraction!r}; expected a number above 0 and below 1")
+        if self.n_folds is None:
+            return
+        check_count(n_folds=self.n_folds)
+        if self.fraction * self.n_folds > 1:
+            raise ConfigError(
+                f"fraction={self.fraction} times n_folds={self.n_folds} must be at most 1, so that "
+                f"the folds hide different pairs"
+            )
 
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
     ) -> list[Fold]:
         """See :class:`Holdout`."""
-        if not 0 < self.fraction * (self.n_folds or 1) <= 1:
-            raise ConfigError(
-                f"fraction={self.fraction} times n_folds={self.n_folds or 1} must be in (0, 1], so "
-                f"that the folds hide different pairs"
-            )
         pairs = label_pairs(interactions).select("user_id", "item_id")
         place = np.random.default_rng(random_state).permutation(pairs.height) / pairs.height
-        fold_of = pairs.with_columns(pl.Series("fold", place // self.fraction).cast(pl.Int32))
+        fold_of = pairs.with_columns(pl.Series("fold", place // self.fraction).cast(pl.Int64))
         marked = interactions.join(
             fold_of, on=["user_id", "item_id"], how="left", maintain_order="left"
         )
@@ -280,7 +283,8 @@ class RandomHoldout:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        folds = f"{n_folds or 'no'} random folds of {self.fraction:.0%} of the pairs"
+        folds = "fold" if n_folds == 1 else "folds"
+        folds = f"{n_folds or 'no'} random {folds} of {100 * self.fraction:.3g}% of the pairs"
         return f"labels from {folds}, judged by users who do not teach"
 
 

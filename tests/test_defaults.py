@@ -7,7 +7,7 @@ import pytest
 
 from features.history import LogFacts
 from features.schema import check_interactions
-from ranker import TwoStageRecommender
+from ranker import ALS, TwoStageRecommender, UserKNN
 from ranker.defaults import default_generators
 from tests.logs import CLOCKS, make_log
 
@@ -50,6 +50,25 @@ def test_ease_is_for_catalogues_whose_matrix_is_inverted_in_seconds():
 def test_user_knn_is_for_as_many_users_as_everybody_can_be_compared_with():
     assert "user_knn" in names("none", repeats=False, n_users=100_000)
     assert "user_knn" not in names("none", repeats=False, n_users=100_001)
+
+
+def test_where_pairs_are_all_that_is_known_als_and_user_knn_have_parameters_of_their_own():
+    found = {}
+    for clock in ("none", "sequence"):
+        facts = LogFacts.of(check_interactions(make_log(clock)))
+        found[clock] = default_generators(facts, repeats=False, n_users=9, n_items=9)
+    assert found["sequence"]["als"] == ALS()
+    assert found["none"]["als"] == ALS(factors=128, alpha=20.0)
+    assert found["none"]["user_knn"] == UserKNN(power=2.0)
+
+
+@pytest.mark.parametrize(("limit", "found"), [(39, False), (40, True)])
+def test_the_engine_counts_users_for_user_knn(monkeypatch, limit, found):
+    monkeypatch.setattr("ranker.defaults._KNN_USERS", limit)
+    log = make_log("none", n_users=40, n_items=25, n_events=2_000)
+    assert log["user_id"].n_unique() == 40
+    recommender = TwoStageRecommender(repeats=False, n_threads=1).fit(log)
+    assert ("user_knn" in recommender.depths_) is found
 
 
 def test_a_table_with_words_brings_their_source():

@@ -337,10 +337,11 @@ def test_another_seed_hides_other_pairs():
     assert not one.equals(other)
 
 
-@pytest.mark.parametrize(("wished", "granted"), [(2, 2), (10, 10), (19, 10)])
+@pytest.mark.parametrize(("wished", "granted"), [(1, 1), (2, 2), (3, 3), (10, 10), (19, 10)])
 def test_a_wish_for_windows_is_one_for_random_folds(wished, granted):
     facts = LogFacts.of(check_interactions(make_log("none")))
-    assert choose_holdout(facts, None, wished, None) == RandomHoldout(n_folds=granted)
+    fraction = 0.2 if granted <= 2 else 0.1
+    assert choose_holdout(facts, None, wished, None) == RandomHoldout(fraction, granted)
 
 
 def test_few_users_are_asked_of_more_random_folds():
@@ -350,16 +351,28 @@ def test_few_users_are_asked_of_more_random_folds():
     assert len(folds_of(RandomHoldout(0.05), make_log("none"))) == 10
     many = make_log("none", n_users=8_000, n_events=80_000)
     assert len(folds_of(RandomHoldout(), many)) == 4
-    said = RandomHoldout().describe(LogFacts.of(check_interactions(many)), many, 4)
-    assert (
-        said == "labels from 4 random folds of 10% of the pairs, judged by users who do not teach"
-    )
+    fewer = make_log("none", n_users=2_500, n_events=60_000)
+    n_users = [fold.labels["user_id"].n_unique() for fold in folds_of(RandomHoldout(), fewer)]
+    assert sum(n_users[:-1]) < 10_000 <= sum(n_users), "no more folds than it takes"
+    assert 4 < len(n_users) < 10
+    facts = LogFacts.of(check_interactions(many))
+    who = "judged by users who do not teach"
+    said = RandomHoldout().describe(facts, many, 4)
+    assert said == f"labels from 4 random folds of 10% of the pairs, {who}"
+    said = RandomHoldout(0.005, 1).describe(facts, many, 1)
+    assert said == f"labels from 1 random fold of 0.5% of the pairs, {who}"
 
 
-@pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.0, 2), (-0.1, 2)])
+@pytest.mark.parametrize(("fraction", "n_folds"), [(0.6, 2), (0.26, 4), (0.99, 2)])
 def test_random_folds_that_would_overlap(fraction, n_folds):
     with pytest.raises(ConfigError, match=rf"fraction={fraction} times n_folds={n_folds} must be"):
-        folds_of(RandomHoldout(fraction, n_folds), make_log("none"))
+        RandomHoldout(fraction, n_folds)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, 1.5, -0.1, float("nan"), "0.1", True, None])
+def test_a_fraction_that_is_none(fraction):
+    with pytest.raises(ConfigError, match=rf"fraction={fraction!r}; expected a number above 0"):
+        RandomHoldout(fraction)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class ALS(VectorGenerator):
     factors : int
     regularization : float
     alpha : float
-        Confidence of an event.
+        How much the confidence grows with the weight of the events, see above.
     iterations : int
     half_life : str, int or float
         Age at which an event counts half. As a share of the log: a float.
