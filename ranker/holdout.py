@@ -239,6 +239,11 @@ class RandomHoldout:
     n_folds : int, optional
         Default: four, or up to ten while these together have fewer than ten thousand users with
         labels; at most as many as hide different pairs.
+
+    Raises
+    ------
+    ConfigError
+        If the fraction is not between 0 and 1, or the folds would hide more than all pairs.
     """
 
     n_validation: ClassVar[None] = None  # all
@@ -283,9 +288,9 @@ class RandomHoldout:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        folds = "fold" if n_folds == 1 else "folds"
-        folds = f"{n_folds or 'no'} random {folds} of {100 * self.fraction:.3g}% of the pairs"
-        return f"labels from {folds}, judged by users who do not teach"
+        folds = f"{n_folds or 'no'} random fold{'' if n_folds == 1 else 's'}"
+        share = f"{100 * self.fraction:.3g}% of the pairs"
+        return f"labels from {folds} of {share}, judged by users who do not teach"
 
 
 def n_judging(holdout: Holdout, n_folds: int) -> int:
