@@ -297,7 +297,8 @@ class Fitting:
             logger.warning(
                 "there is no second stage, the fusion of the sources is served: %s (%s); give "
                 "shorter label windows, as by window_length, or more events",
-                "no event of the labels, or of a single user, is among the candidates"
+                "no event of the labels is among the candidates, or only of a single user, or of "
+                "users without events before"
                 if self.folds
                 else "no events lie before the labels",
                 self.holdout,

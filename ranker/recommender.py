@@ -576,9 +576,7 @@ class TwoStageRecommender(Learned):
         """
         model = self._fitted().model
         if model is None:
-            raise NotFittedError(
-                "there is no second stage: the labels had nothing that any source proposed"
-            )
+            raise NotFittedError("there is no second stage: the labels had nothing to learn from")
         gain = model.importance()
         total = max(float(gain.sum()), 1e-30)
         split_on = pl.DataFrame({"name": model.names, "gain": gain / total})
@@ -594,9 +592,7 @@ class TwoStageRecommender(Learned):
         """
         model = self._fitted().model
         if model is None:
-            raise NotFittedError(
-                "there is no second stage: the labels had nothing that any source proposed"
-            )
+            raise NotFittedError("there is no second stage: the labels had nothing to learn from")
         missing = [name for name in model.names if name not in table.columns]
         if missing:
             raise ConfigError(

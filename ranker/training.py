@@ -59,7 +59,8 @@ class Windows:
         """What to learn from and what to validate on.
 
         The freshest folds are for validation; where there are no others, users are parted.
-        None if there is no proposed item that was taken in one of both.
+        None if there is no proposed item that was taken in one of both, or if only users without
+        events before took one: they are served without a reranker.
         """
         judged = [one.judged for one in self.labelled[: self.n_validation] if one and one.judged]
         train = self._learned(self.labelled[self.n_validation :])
@@ -71,6 +72,8 @@ class Windows:
         if not any(table.label.any() for table in train):
             return None
         if not any(table.label.any() for table in judged):
+            return None
+        if all(table.is_cold.all() for table in train):
             return None
         return train, judged[0] if len(judged) == 1 else LabelledTable.concatenate(judged)
 
@@ -290,7 +293,8 @@ def train_reranker(
     Returns
     -------
     TrainedReranker or None
-        None if there is nothing to learn from: no fold, or no proposed item that was taken.
+        None if there is nothing to learn from: no fold, no proposed item that was taken, or none
+        by a user with events before.
     """
     split = windows.split()
     if split is None or windows.sight is None:

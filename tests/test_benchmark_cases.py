@@ -73,6 +73,21 @@ def test_rows_outside_a_split_and_items_known_only_there_are_left_out(tmp_path, 
     assert 3 not in case.items["item_id"]
 
 
+def test_linked_items_stand_beside_what_is_written_in_an_item(tmp_path, log):
+    part = pl.when(pl.col("timestamp") < 4).then(pl.lit("train")).otherwise(pl.lit("test"))
+    items = pl.DataFrame({"item_id": range(N_ITEMS - 1, -1, -1), "tags": [["x"]] * N_ITEMS})
+    links = pl.DataFrame({"item_id": [3, 3, 5, 3], "linked_item_id": [9, 5, 3, 3]})
+    frame = log.drop("timestamp").with_columns(split_p10=log.select(part).to_series())
+    folder = write(tmp_path, "citeulike-a", frame, items=items, item_links=links)
+    table = load_case("citeulike-a", folder).items
+    assert table is not None
+    assert table.select("item_id", "tags").equals(items), "in its order"
+    linked = dict(table.select("item_id", "links").iter_rows())
+    assert linked.pop(3) == [3, 5, 9]
+    assert linked.pop(5) == [3, 5]
+    assert linked == {item: [item] for item in linked}
+
+
 def test_drawn_items_and_the_test_item_compete_once_each(tmp_path, log):
     last = pl.col("timestamp") == N_EACH - 1
     frame = log.with_columns(

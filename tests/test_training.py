@@ -535,3 +535,12 @@ def test_nothing_to_learn_from():
     assert train([nothing]) is None
     assert train([nothing, *FOLDS[1:]]) is None, "the freshest labels decide, so it needs some"
     assert train([FOLDS[0], nothing]) is not None
+
+
+def test_users_without_events_alone_teach_nothing():
+    """The trees serve users with events, of whom they would know nothing."""
+    log = check_interactions(make_log("none", n_users=300, n_items=10, n_events=3000))
+    log = log.unique("user_id", keep="first", maintain_order=True)
+    facts = LogFacts.of(log)
+    folds = RandomHoldout().folds(log, facts, random_state=0)
+    assert train(folds, facts=facts) is None

@@ -281,7 +281,22 @@ def _items(folder: Path, log: pl.DataFrame | None = None) -> pl.DataFrame | None
     items = read(pl.read_parquet, path)
     dated = ("tags",) if (folder / "tags.parquet").is_file() else ()
     items = items.select(name for name in _WRITTEN if name in items.columns and name not in dated)
+    items = _with_links(items, folder / "item_links.parquet")
     return items if log is None else items.join(log, on="item_id", how="semi")
+
+
+def _with_links(items: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Where there are links between items, the column ``links``: those linked and the item itself.
+
+    With itself among them an item is like those that it links to, and not only like those that
+    link to the same.
+    """
+    if not path.is_file():
+        return items
+    own = items.select("item_id", linked_item_id="item_id")
+    links = pl.concat([read(pl.read_parquet, path).cast(own.schema), own]).unique()
+    linked = links.group_by("item_id").agg(links=pl.col("linked_item_id").sort())
+    return items.join(linked, on="item_id", how="left", maintain_order="left")
 
 
 def _with(cut: Callable[..., Case], **options: object) -> Callable[[Path, int], Case]:

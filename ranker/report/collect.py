@@ -28,7 +28,7 @@ _FURTHER = ("precision", "map", "coverage", "gini", "novelty", "repetition")
 _WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 _MOST_USERS = 500  # whose lists are made anew for each point of the curve of diversity
 _NO_LABELS = (
-    "There is no second stage: the labels had nothing that any source proposed, so that no trees "
+    "There is no second stage: the labels had nothing to learn from, so that no trees "
     "were grown and {part}."
 )
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Float64Array, Int64Array
+from features.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from ranker.evaluation.intervals import PairedInterval, paired_interval, paired_intervals
 from ranker.rerank.blend import BLEND, Blend, candidate_blends
 from ranker.rerank.quality import default_gains, graded_ndcg
@@ -51,11 +51,12 @@ class GateReport:
     Attributes
     ----------
     ndcg : dict of system to float
-        Mean NDCG@k over the users that judge; of the blend too, if one was asked for.
+        Mean NDCG@k over the users that judge, who are those with events before, if there are any:
+        the others are not served by the second stage. Of the blend too, if one was asked for.
     against : dict of system to PairedInterval
         NDCG@k of the second stage minus that of the system.
     cold : dict of system to float
-        Mean NDCG@k over those of them who had no events before; empty if there are none.
+        Mean NDCG@k over those who had no events before; empty if there are none.
     cold_winner : str
         What to serve to them: the popular list, unless a system is better for certain (the
         paired interval is above zero, over enough of them).
@@ -215,21 +216,26 @@ def open_gate(
         scores = {name: values[rows] for name, values in scores.items()}
         per_user = {name: values[is_judged] for name, values in per_user.items()}
     is_cold = table.is_cold
-    cold = {name: _of_users(x[is_cold], table.user[is_cold]) for name, x in per_user.items()}
+    # Who has no events is served the cold-start list, whatever the second stage is worth to him.
+    judges = is_cold if is_cold.all() else ~is_cold
+    cold = {
+        name: _of_users(values, table.user[is_cold])
+        for name, values in _of_groups(per_user, is_cold).items()
+    }
     n_cold = len(np.unique(table.user[is_cold]))
     scores, chosen = dict(scores), None
     if blend:
-        chosen = _best_blend(table, scores, per_user, k, gains)
+        chosen = _best_blend(table, scores, per_user, judges, k, gains)
         scores[BLEND] = chosen.scores(scores[TWO_STAGE], scores[chosen.system], table.indptr)
         per_user[BLEND] = graded_ndcg(table, scores[BLEND], k=k, gains=gains)
-    everybody = _segment(per_user, table.user, random_state)
+    overall = _segment(_of_groups(per_user, judges), table.user[judges], random_state)
     return GateReport(
-        ndcg=everybody.ndcg,
-        against=everybody.against,
+        ndcg=overall.ndcg,
+        against=overall.against,
         cold={name: float(values.mean()) for name, values in cold.items() if n_cold},
         cold_winner=_cold_winner(cold, fill, random_state) if n_cold >= _MIN_USERS else fill,
         k=k,
-        n_users=everybody.n_users,
+        n_users=overall.n_users,
         n_cold=n_cold,
         segments={
             name: _segment(values, user, random_state)
@@ -243,16 +249,18 @@ def _best_blend(
     table: LabelledTable,
     scores: Mapping[str, Float32Array],
     per_user: Mapping[str, Float64Array],
+    judges: BoolArray,
     k: int,
     gains: Sequence[float],
 ) -> Blend:
-    first = max((name for name in scores if name != TWO_STAGE), key=lambda x: per_user[x].mean())
+    means = {name: values.mean() for name, values in _of_groups(per_user, judges).items()}
+    first = max((name for name in scores if name != TWO_STAGE), key=lambda name: means[name])
     blends = candidate_blends(scores, TWO_STAGE, first, table.indptr)
-    means = {
-        blend: float(graded_ndcg(table, values, k=k, gains=gains).mean())
+    found = {
+        blend: float(graded_ndcg(table, values, k=k, gains=gains)[judges].mean())
         for blend, values in blends.items()
     }
-    return max(means, key=lambda blend: means[blend])
+    return max(found, key=lambda blend: found[blend])
 
 
 def _parts(
@@ -266,8 +274,7 @@ def _parts(
     for name, (low, high) in _HISTORY_BINS.items():
         is_in = (table.n_events >= low) & (table.n_events <= high)
         if is_in.any():
-            of_groups = {system: x[is_in] for system, x in per_user.items()}
-            yield f"history {name}", of_groups, table.user[is_in]
+            yield f"history {name}", _of_groups(per_user, is_in), table.user[is_in]
     for temperature, name in enumerate(TEMPERATURES):
         of_items = {
             system: graded_ndcg(table, x, k=k, gains=gains, temperature=temperature)
@@ -275,8 +282,11 @@ def _parts(
         }
         is_in = ~np.isnan(of_items[TWO_STAGE])
         if is_in.any():
-            of_groups = {system: values[is_in] for system, values in of_items.items()}
-            yield f"{name} items", of_groups, table.user[is_in]
+            yield f"{name} items", _of_groups(of_items, is_in), table.user[is_in]
+
+
+def _of_groups(values: Mapping[str, Float64Array], is_in: BoolArray) -> dict[str, Float64Array]:
+    return {system: of_system[is_in] for system, of_system in values.items()}
 
 
 def _of_users(values: Float64Array, user: Int64Array) -> Float64Array:

@@ -10,7 +10,6 @@ rows. The test rows are looked at once.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import resource
 import time
@@ -45,7 +44,7 @@ class Row(NamedTuple):
     def run(self, data: Path, seed: int = 0) -> dict[str, float]:
         """The metrics of the protocol by name."""
         protocol = PROTOCOLS[self.protocol]
-        case = _with_links(load_case(self.protocol, data, seed), data / protocol.data)
+        case = load_case(self.protocol, data, seed)
         parts = []
         for fold, split in enumerate(case.splits, 1):
             model = self.make(seed)
@@ -68,17 +67,6 @@ def _lists(model: Any, case: Case, split: Split, k: int) -> pl.DataFrame:
     scored = pairs.with_columns(score=model.predict(pairs["user_id"], pairs["item_id"]))
     ranked = scored.sort(["user_id", "score", "item_id"], descending=[False, True, False])
     return ranked.with_columns(rank=pl.int_range(1, pl.len() + 1).over("user_id"))
-
-
-def _with_links(case: Case, folder: Path) -> Case:
-    """Where there are links, a column of those linked and the item itself."""
-    if not (folder / "item_links.parquet").is_file():
-        return case
-    links = pl.read_parquet(folder / "item_links.parquet")
-    own = case.items.select("item_id", linked_item_id="item_id")
-    grouped = pl.concat([links, own]).unique().group_by("item_id")
-    linked = grouped.agg(links=pl.col("linked_item_id").sort())
-    return dataclasses.replace(case, items=case.items.join(linked, on="item_id", how="left"))
 
 
 def _neural(name: str, **parameters: Any) -> Any:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
 
 from ranker.evaluation.intervals import PairedInterval
+from ranker.rerank.blend import BLEND
 from ranker.rerank.gate import TWO_STAGE, GateReport, open_gate
 from tests.rerank.tables import table_of
 
 SECOND = 1 / np.log2(3)  # the discount of rank 2
 
 
-def small_gate() -> GateReport:
-    """Three users, NDCG@2; the second user has a relevant item that nobody proposed."""
+def small_gate(is_cold: Sequence[bool] = (False, False, False, True)) -> GateReport:
+    """Four users, NDCG@2; the second user has a relevant item that nobody proposed."""
     table = table_of(
-        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-        n_relevant=[1, 2, 1],
-        is_cold=[False, True, True],
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
+        n_relevant=[1, 2, 1, 1],
+        is_cold=list(is_cold),
     )
-    down = np.tile([3.0, 2.0, 1.0], 3).astype(np.float32)
+    down = np.tile([3.0, 2.0, 1.0], 4).astype(np.float32)
     scores = {
-        TWO_STAGE: np.array([9, 1, 1, 1, 9, 1, 1, 9, 5], np.float32),
+        TWO_STAGE: np.array([9, 1, 1, 1, 9, 1, 1, 9, 5, 1, 5, 9], np.float32),
         "popular": down,
         "als": -down,
     }
@@ -30,13 +33,14 @@ def small_gate() -> GateReport:
 
 
 def test_numbers_by_hand():
+    """Users with events before judge; those without are told apart."""
     gate = small_gate()
     two_stage = [1.0, 1 / (1 + SECOND), SECOND]
     popular = [1.0, SECOND / (1 + SECOND), 0.0]
     als = [0.0, SECOND / (1 + SECOND), 1.0]
     for system, values in ((TWO_STAGE, two_stage), ("popular", popular), ("als", als)):
         assert gate.ndcg[system] == pytest.approx(np.mean(values), rel=1e-12)
-        assert gate.cold[system] == pytest.approx(np.mean(values[1:]), rel=1e-12)
+        assert gate.cold[system] == pytest.approx(SECOND, rel=1e-12)
     assert set(gate.against) == {"popular", "als"}
     for system, values in (("popular", popular), ("als", als)):
         interval = gate.against[system]
@@ -44,7 +48,28 @@ def test_numbers_by_hand():
         assert interval.difference == pytest.approx(difference.mean(), rel=1e-12)
         assert difference.min() <= interval.low <= interval.difference
         assert interval.difference <= interval.high <= difference.max()
-    assert (gate.k, gate.n_users, gate.n_cold) == (2, 3, 2)
+    assert (gate.k, gate.n_users, gate.n_cold) == (2, 3, 1)
+
+
+def test_users_without_events_judge_where_there_are_no_others():
+    gate = small_gate([True] * 4)
+    assert gate.ndcg == gate.cold
+    assert (gate.n_users, gate.n_cold) == (4, 4)
+
+
+def test_a_blend_is_chosen_by_users_with_events():
+    """One source orders theirs right, another is better for the many without."""
+    labels = [[1, 0, 0]] * 3 + [[0, 0, 1]] * 9
+    table = table_of(labels, is_cold=[False] * 3 + [True] * 9)
+    right = np.tile([3, 2, 1], 12).astype(np.float32)
+    middle = np.tile([1, 3, 2], 12).astype(np.float32)
+    scores = {TWO_STAGE: -right, "popular": middle, "own": right}
+    gate = open_gate(table, scores, fill="popular", k=3, blend=True, random_state=0)
+    assert gate.blend is not None
+    assert gate.blend.system == "own"
+    assert gate.ndcg["own"] == 1
+    assert gate.ndcg[TWO_STAGE] < gate.ndcg[BLEND] <= 1
+    assert gate.winner == "own"
 
 
 def test_the_same_seed_gives_the_same_intervals():
@@ -133,7 +158,7 @@ def test_cold_users_get_the_popular_list_unless_another_is_better_for_certain(
     gate = gate_of_cold(n_cold, n_better)
     assert gate.cold_winner == winner
     assert gate.n_cold == n_cold
-    assert gate.best_first_stage == ("own" if n_better + 5 > n_cold - n_better else "popular")
+    assert gate.best_first_stage == "own", "users with events alone judge"
 
 
 def test_no_cold_users():
