@@ -165,7 +165,8 @@ class LabelWindows:
         """One line for people."""
         length = facts.clock.spell(self.ticks(interactions, facts))
         judged = f", the latest {self.n_validation} to judge by" if self.n_validation > 1 else ""
-        return f"{n_folds or 'no'} label windows of {length} at the end of the log{judged}"
+        windows = f"{n_folds or 'no'} label window{'' if n_folds == 1 else 's'}"
+        return f"{windows} of {length} at the end of the log{judged}"
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,9 @@ class TwoStageRecommender(Learned):
         Whether items are taken again, so that seen ones may be recommended. Default: what the
         labels show.
     gate : "warn", "fallback" or "blend"
-        The second stage is compared with every first stage on the freshest labels. If it is not
-        better by its mean: say so, or serve the better one; with ``"blend"`` that, unless the two
-        orders together are better than each alone.
+        The second stage is compared with every first stage on the freshest labels, over users
+        with events before them. If it is not better by its mean: say so, or serve the better one;
+        with ``"blend"`` that, unless the two orders together are better than each alone.
     max_groups : int
         Users of the freshest window to learn from, and of all older ones twice as many, or of all
         random folds three times as many; more are sampled.

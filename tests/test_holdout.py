@@ -182,6 +182,7 @@ def test_an_open_length_is_the_time_of_the_latest_twelfth_in_whole_days_or_weeks
     events = check_interactions(log)
     line = LabelWindows().describe(LogFacts.of(events), events, 3)
     assert f"3 label windows of {length}" in line
+    assert "1 label window of" in LabelWindows().describe(LogFacts.of(events), events, 1)
 
 
 @pytest.mark.parametrize(

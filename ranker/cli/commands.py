@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Command: TypeAlias = Callable[..., int]
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def demo(*, output: str, random_state: int, quiet: bool) -> int:  # noqa: ARG001
@@ -163,7 +163,7 @@ def recommend(*, model: str, user: str, k: int, include_seen: bool, quiet: bool)
     recommender = load_model(Path(model))
     users = cast_ids(pl.Series("user_id", [user]), recommender.user_ids.dtype)
     if users[0] not in recommender.user_ids and not quiet:
-        _logger.warning("user %s is not known to the model: this is its list for new users", user)
+        logger.warning("user %s is not known to the model: this is its list for new users", user)
     lists = recommender.recommend(users, k=k, exclude_seen=False if include_seen else None)
     print(format_table(lists.select("rank", "item_id", "score")))
     return 0
@@ -174,7 +174,7 @@ def _load(settings: Config) -> Dataset:
 
     data, notes = load_data(settings.data)
     for note in notes:
-        _logger.warning("%s", note)
+        logger.warning("%s", note)
     return data
 
 

@@ -16,7 +16,7 @@ from ranker.query import Query
 if TYPE_CHECKING:
     import polars as pl
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 PUBLISH_TO = "RANKER_PUBLISH_TO"
 """Environment variable with the address that `publish` takes by default."""
 
@@ -77,7 +77,7 @@ def _verify(folder: str, *, json: bool, quiet: bool) -> int:
     except ExportError as error:
         if json:
             print_json({"error": str(error)})
-        _logger.error("%s", error)
+        logger.error("%s", error)
         return 1
     if json:
         print_json(asdict(result))

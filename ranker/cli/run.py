@@ -14,7 +14,7 @@ from ranker.cli import benchmarks, commands, exports
 from ranker.cli.logs import FORMATS, logged
 from ranker.distribution import package_version
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 `doctor` or `export --verify` found a fault, or a protocol of "
@@ -47,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         except RankerError as error:
             if arguments.get("json"):
                 commands.print_json({"error": str(error)})
-            _logger.error("%s", error)
+            logger.error("%s", error)
             return 2
         except BrokenPipeError:  # whoever read the output has had enough, such as `head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except KeyboardInterrupt:
-            _logger.error("interrupted")
+            logger.error("interrupted")
             return 130
 
 

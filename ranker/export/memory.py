@@ -14,7 +14,7 @@ from features.errors import ConfigError, ExportError
 
 T = TypeVar("T")
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _STATM = Path("/proc/self/statm")
 _DECIMAL = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS = _DECIMAL | {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -93,7 +93,7 @@ class ChunkSizes:
             )
         self.next = min(self._at_most, affordable, _GROWTH * self._largest)
         if peak > limit:
-            _logger.warning(
+            logger.warning(
                 "%d users at a time took the process to %s, above max_memory of %s; going on "
                 "with %d users",
                 *(n_users, _text(peak), _text(limit), self.next),

@@ -43,7 +43,7 @@ from ranker.export.users import UserIds, unique_users
 from ranker.lists.policy import Policy
 from ranker.progress import progress, progress_bar
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def _finished_shards(folder: Path, plan: ExportPlan) -> dict[int, Shard]:
         if sha256_of(folder / shard.file) == shard.sha256:
             finished[index] = shard
         else:
-            _logger.warning("%s is missing or damaged; making it again", folder / shard.file)
+            logger.warning("%s is missing or damaged; making it again", folder / shard.file)
     return finished
 
 

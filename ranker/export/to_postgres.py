@@ -19,7 +19,7 @@ from ranker.export.manifest import ExportPlan, Manifest
 from ranker.export.published import PublishResult, check_scheme, told
 from ranker.export.verify import finished_manifest, verified_lists
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _INTEGER, _TEXT = ("bigint", pl.Int64()), ("text", pl.String())
 _RANK = ("integer", pl.Int32())
@@ -233,7 +233,7 @@ def _swap(cursor: Any, view: _Name, table: _Name, columns: list[str]) -> None:
             is_locked = isinstance(error, error_type) and error.sqlstate == _LOCK_NOT_AVAILABLE
             if not is_locked or attempt == _ATTEMPTS - 1:
                 raise
-        _logger.info("%s is being read in a long transaction; trying again", view)
+        logger.info("%s is being read in a long transaction; trying again", view)
         time.sleep(_PAUSE_SECONDS)
 
 
