@@ -304,7 +304,7 @@ def _with(cut: Callable[..., Case], **options: object) -> Callable[[Path, int], 
 
 
 _LAST_ITEM = ("ndcg@10", "hit_rate@10")
-_DEEP = ("recall@300", "recall@100", "recall@50")
+_DEEP = ("recall@300", "recall@100", "recall@50", "ndcg@10")
 _NDCG = ("ndcg@10",)
 
 _ALL = [
