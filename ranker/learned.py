@@ -6,6 +6,7 @@ from features.errors import NotFittedError
 from features.stage import FeatureStage
 from ranker.candidates.base import Generator
 from ranker.model_files import State
+from ranker.rerank.fitted import FittedLambdaRank
 from ranker.rerank.gate import GateReport
 from ranker.skew import SkewReport
 from ranker.tuning import Tuning
@@ -21,6 +22,12 @@ class Learned:
         if "_state" not in self.__dict__:
             raise NotFittedError("this recommender is not fitted yet; call fit(interactions)")
         return self._state
+
+    def _trees(self) -> FittedLambdaRank:
+        model = self._fitted().model
+        if model is None:
+            raise NotFittedError("there is no second stage: the labels had nothing to learn from")
+        return model
 
     @property
     def gate_(self) -> GateReport | None:

@@ -574,9 +574,7 @@ class TwoStageRecommender(Learned):
         NotFittedError
             If there is no second stage.
         """
-        model = self._fitted().model
-        if model is None:
-            raise NotFittedError("there is no second stage: the labels had nothing to learn from")
+        model = self._trees()
         gain = model.importance()
         total = max(float(gain.sum()), 1e-30)
         split_on = pl.DataFrame({"name": model.names, "gain": gain / total})
@@ -589,10 +587,15 @@ class TwoStageRecommender(Learned):
         """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
 
         Columns are taken by name, so that their order does not matter.
+
+        Raises
+        ------
+        ConfigError
+            If columns are missing.
+        NotFittedError
+            If there is no second stage.
         """
-        model = self._fitted().model
-        if model is None:
-            raise NotFittedError("there is no second stage: the labels had nothing to learn from")
+        model = self._trees()
         missing = [name for name in model.names if name not in table.columns]
         if missing:
             raise ConfigError(
