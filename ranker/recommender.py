@@ -15,7 +15,7 @@ import polars as pl
 
 from features.candidates import Candidates
 from features.drift import DriftReport
-from features.errors import ConfigError, ModelFormatError, NotFittedError, RankerError
+from features.errors import ConfigError, ModelFormatError, RankerError
 from features.history import History
 from features.schema import check_interactions, check_is_frame, check_same_schema
 from features.stage import FeatureStage
