@@ -278,13 +278,24 @@ class Fitting:
             n_threads=settings.n_threads,
         )
 
+    @property
+    def why_no_trees(self) -> str:
+        """What labels lack that teach nothing, and what helps."""
+        lack = (
+            "of users with events before, none or a single one took a candidate"
+            if self.folds
+            else "no events lie before the labels"
+        )
+        shorter = "shorter label windows, as by window_length, or more events"
+        by_time = self.state.facts.clock.is_comparable
+        return f"{lack} ({self.holdout}); give {shorter if by_time else 'more events of each user'}"
+
     def train(self, impressions: FrameLike | None = None) -> tuple[State, Snapshot]:
         """Learn to rank, and build what is served from."""
         settings, state = self.settings, self.state
         trained = train_reranker(
-            self.label(
-                impressions
-            ),  # without a name here, so that it can be freed while trees grow
+            # Without a name here, so that it can be freed while trees grow.
+            self.label(impressions),
             settings.reranker or LambdaRank(),
             list(state.specs),
             fill=popularity_of(state.specs),
@@ -295,13 +306,8 @@ class Fitting:
         snapshot = state.snapshot()
         if trained is None:
             logger.warning(
-                "there is no second stage, the fusion of the sources is served: %s (%s); give "
-                "shorter label windows, as by window_length, or more events",
-                "no event of the labels is among the candidates, or only of a single user, or of "
-                "users without events before"
-                if self.folds
-                else "no events lie before the labels",
-                self.holdout,
+                "there is no second stage, the fusion of the sources is served: %s",
+                self.why_no_trees,
             )
             skew = None
         else:
@@ -312,7 +318,7 @@ class Fitting:
                 n_threads=settings.n_threads,
             )
         gate = None if trained is None else trained.gate
-        system, cold_system, verdict = _pass(gate, settings.gate)
+        system, cold_system, verdict = _served_by(gate, settings.gate, popularity_of(state.specs))
         choices = (
             f"clock: {state.facts.clock.kind.value}; {self.holdout}",
             *state.choices,
@@ -334,10 +340,13 @@ class Fitting:
         return state, snapshot
 
 
-def _pass(gate: GateReport | None, mode: GateMode) -> tuple[str, str, str]:
+def _served_by(
+    gate: GateReport | None, mode: GateMode, popular: str | None
+) -> tuple[str, str, str]:
     """What serves users with and without events, and a line that says why."""
     if gate is None:
-        return FUSION, FUSION, "gate: nothing to learn from, the fusion of ranks is served"
+        cold = popular or FUSION
+        return FUSION, cold, f"gate: nothing to learn from; {_serves(FUSION, cold)}"
     system, cold = gate.choose(mode), gate.cold_winner
     if gate.winner != TWO_STAGE and mode == "warn":
         logger.warning(
@@ -345,4 +354,8 @@ def _pass(gate: GateReport | None, mode: GateMode) -> tuple[str, str, str]:
             gate.best_first_stage,
             gate,
         )
-    return system, cold, f"gate: {gate}; serves {system}, {cold} to users without events"
+    return system, cold, f"gate: {gate}; {_serves(system, cold)}"
+
+
+def _serves(system: str, cold: str) -> str:
+    return f"serves {system}, {cold} to users without events"

@@ -221,7 +221,8 @@ class LastInteractions:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        return f"labels from each user's last interactions ({n_folds or 'no'} folds of {self.n})"
+        folds = f"{n_folds or 'no'} fold{'' if n_folds == 1 else 's'}"
+        return f"labels from each user's last interactions ({folds} of {self.n})"
 
 
 @dataclass(frozen=True)

@@ -288,10 +288,7 @@ class TwoStageRecommender(Learned):
         windows = fitting.label(impressions)
         split = windows.split()
         if split is None:
-            raise ConfigError(
-                f"there are no labels to tune by ({fitting.holdout}); give shorter label windows, "
-                f"as by window_length, or more events"
-            )
+            raise ConfigError(f"there are no labels to tune by: {fitting.why_no_trees}")
         self._tuning = tune_reranker(
             self.reranker or LambdaRank(),
             *split,

@@ -59,8 +59,8 @@ class Windows:
         """What to learn from and what to validate on.
 
         The freshest folds are for validation; where there are no others, users are parted.
-        None if there is no proposed item that was taken in one of both, or if only users without
-        events before took one: they are served without a reranker.
+        None if in one of both no user with events before took a proposed item: lists of the others
+        hold no history to learn from.
         """
         judged = [one.judged for one in self.labelled[: self.n_validation] if one and one.judged]
         train = self._learned(self.labelled[self.n_validation :])
@@ -69,11 +69,7 @@ class Windows:
             judged = [one.groups(np.isin(one.user, judges)) for one in judged]
             parts = [one.groups(~np.isin(one.user, judges)) for one in self.everything()]
             train = [one for one in parts if one.n_groups]
-        if not any(table.label.any() for table in train):
-            return None
-        if not any(table.label.any() for table in judged):
-            return None
-        if all(table.is_cold.all() for table in train):
+        if not any(map(_teaches, train)) or not any(map(_teaches, judged)):
             return None
         return train, judged[0] if len(judged) == 1 else LabelledTable.concatenate(judged)
 
@@ -264,6 +260,12 @@ def label_windows(
     return Windows(tuple(labelled), names, sight, random_state, n_validation)
 
 
+def _teaches(table: LabelledTable) -> bool:
+    """Whether a user with events before took a proposed item."""
+    has_history = np.repeat(~table.is_cold, np.diff(table.indptr))
+    return bool(table.label[has_history].any())
+
+
 def train_reranker(
     windows: Windows,
     reranker: LambdaRank,
@@ -284,7 +286,7 @@ def train_reranker(
     windows : Windows
     reranker : LambdaRank
     sources : sequence of str
-    fill : str
+    fill : str or None
         The popularity source that fills up the lists of the others where they are compared.
     blend : bool
         Whether the gate is to look for a blend with the best first stage.
@@ -293,8 +295,8 @@ def train_reranker(
     Returns
     -------
     TrainedReranker or None
-        None if there is nothing to learn from: no fold, no proposed item that was taken, or none
-        by a user with events before.
+        None if there is nothing to learn from: no fold, or no proposed item that a user with events
+        before took.
     """
     split = windows.split()
     if split is None or windows.sight is None:

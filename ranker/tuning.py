@@ -73,7 +73,7 @@ def tune_reranker(
 ) -> Tuning:
     """Search by tree-structured Parzen estimators (Optuna; Akiba et al., KDD 2019).
 
-    Each trial grows trees on the older labels and stops them by NDCG on the freshest. A trial is
+    Each trial grows trees on some labels and stops them by NDCG on others. A trial is
     written to the file as soon as it is done, a line of JSON, and a search that is started again
     with the same file goes on behind its last line.
 
@@ -83,7 +83,7 @@ def tune_reranker(
         The first trial; what is not searched stays as it is here.
     train : sequence of LabelledTable
     validation : LabelledTable
-        Later than what is learned from.
+        What is not learned from: the freshest labels or, of random parts, those of other users.
     names : sequence of str
         Of the feature columns.
     path : Path

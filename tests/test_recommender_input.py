@@ -59,10 +59,10 @@ def test_where_nothing_can_be_learned_the_fusion_is_served():
     log = LOG.head(1)
     recommender = small().fit(log)
     assert recommender.gate_ is None
-    assert recommender.system_ == recommender.cold_system_ == "fusion"
+    assert (recommender.system_, recommender.cold_system_) == ("fusion", "popular")
     assert recommender.choices_[-2:] == [
         "reranker: none",
-        "gate: nothing to learn from, the fusion of ranks is served",
+        "gate: nothing to learn from; serves fusion, popular to users without events",
     ]
     with pytest.raises(NotFittedError, match="there is no second stage"):
         recommender.score(recommender.build_features(recommender.generate_candidates()))

@@ -71,7 +71,8 @@ class Case:
     exclude_seen : bool
         Whether lists leave out what the user took before.
     items : DataFrame, optional
-        The catalogue, with what is written in the items.
+        The catalogue, with what is written in the items and, as ``links``, to which others they
+        are linked.
     """
 
     splits: tuple[Split, ...]
@@ -294,7 +295,9 @@ def _with_links(items: pl.DataFrame, path: Path) -> pl.DataFrame:
     if not path.is_file():
         return items
     own = items.select("item_id", linked_item_id="item_id")
-    links = pl.concat([read(pl.read_parquet, path).cast(own.schema), own]).unique()
+    links = pl.concat(
+        [read(pl.read_parquet, path).select(own.columns).cast(own.schema), own]
+    ).unique()
     linked = links.group_by("item_id").agg(links=pl.col("linked_item_id").sort())
     return items.join(linked, on="item_id", how="left", maintain_order="left")
 

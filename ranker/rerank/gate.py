@@ -23,6 +23,7 @@ GateMode = Literal["warn", "fallback", "blend"]
 GATE_MODES: tuple[GateMode, ...] = ("warn", "fallback", "blend")
 
 _MIN_USERS = 30
+_NO_HISTORY = "history 0"
 _HISTORY_BINS = {"0": (0, 0), "1-2": (1, 2), "3-9": (3, 9), "10+": (10, np.inf)}
 
 
@@ -52,7 +53,7 @@ class GateReport:
     ----------
     ndcg : dict of system to float
         Mean NDCG@k over the users that judge, who are those with events before, if there are any:
-        the others are not served by the second stage. Of the blend too, if one was asked for.
+        what the others get is decided by ``cold``. Of the blend too, if one was asked for.
     against : dict of system to PairedInterval
         NDCG@k of the second stage minus that of the system.
     cold : dict of system to float
@@ -62,6 +63,7 @@ class GateReport:
         paired interval is above zero, over enough of them).
     k : int
     n_users, n_cold : int
+        Users that judge, and users without events before.
     segments : dict of str to Segment
         By events that a user had before (``"history 0"``, ``"history 1-2"``, ``"history 3-9"``,
         ``"history 10+"``), and by how often the relevant items had been taken (``"cold items"``,
@@ -139,11 +141,16 @@ class GateReport:
 
     @property
     def losses(self) -> list[str]:
-        """Segments of enough users in which a first stage is better than the second for certain."""
+        """Segments of enough users in which a first stage is better than the second for certain.
+
+        Users without events are none of them where the second stage does not serve them.
+        """
+        unserved = () if self.cold_winner == TWO_STAGE else (_NO_HISTORY,)
         return [
             name
             for name, segment in self.segments.items()
             if segment.n_users >= _MIN_USERS
+            and name not in unserved
             and any(pair.high < 0 for system, pair in segment.against.items() if system != BLEND)
         ]
 
@@ -216,8 +223,8 @@ def open_gate(
         scores = {name: values[rows] for name, values in scores.items()}
         per_user = {name: values[is_judged] for name, values in per_user.items()}
     is_cold = table.is_cold
-    # Who has no events is served the cold-start list, whatever the second stage is worth to him.
-    judges = is_cold if is_cold.all() else ~is_cold
+    # Who has no events is served by the cold winner, whatever the others get.
+    is_judge = is_cold if is_cold.all() else ~is_cold
     cold = {
         name: _of_users(values, table.user[is_cold])
         for name, values in _of_groups(per_user, is_cold).items()
@@ -225,10 +232,10 @@ def open_gate(
     n_cold = len(np.unique(table.user[is_cold]))
     scores, chosen = dict(scores), None
     if blend:
-        chosen = _best_blend(table, scores, per_user, judges, k, gains)
+        chosen = _best_blend(table, scores, per_user, is_judge, k, gains)
         scores[BLEND] = chosen.scores(scores[TWO_STAGE], scores[chosen.system], table.indptr)
         per_user[BLEND] = graded_ndcg(table, scores[BLEND], k=k, gains=gains)
-    overall = _segment(_of_groups(per_user, judges), table.user[judges], random_state)
+    overall = _segment(_of_groups(per_user, is_judge), table.user[is_judge], random_state)
     return GateReport(
         ndcg=overall.ndcg,
         against=overall.against,
@@ -239,7 +246,7 @@ def open_gate(
         n_cold=n_cold,
         segments={
             name: _segment(values, user, random_state)
-            for name, values, user in _parts(table, scores, per_user, k, gains)
+            for name, values, user in _parts(table, scores, per_user, is_judge, k, gains)
         },
         blend=chosen,
     )
@@ -249,15 +256,15 @@ def _best_blend(
     table: LabelledTable,
     scores: Mapping[str, Float32Array],
     per_user: Mapping[str, Float64Array],
-    judges: BoolArray,
+    is_judge: BoolArray,
     k: int,
     gains: Sequence[float],
 ) -> Blend:
-    means = {name: values.mean() for name, values in _of_groups(per_user, judges).items()}
+    means = {name: values.mean() for name, values in _of_groups(per_user, is_judge).items()}
     first = max((name for name in scores if name != TWO_STAGE), key=lambda name: means[name])
     blends = candidate_blends(scores, TWO_STAGE, first, table.indptr)
     found = {
-        blend: float(graded_ndcg(table, values, k=k, gains=gains)[judges].mean())
+        blend: float(graded_ndcg(table, values, k=k, gains=gains)[is_judge].mean())
         for blend, values in blends.items()
     }
     return max(found, key=lambda blend: found[blend])
@@ -267,6 +274,7 @@ def _parts(
     table: LabelledTable,
     scores: Mapping[str, Float32Array],
     per_user: Mapping[str, Float64Array],
+    is_judge: BoolArray,
     k: int,
     gains: Sequence[float],
 ) -> Iterator[tuple[str, dict[str, Float64Array], Int64Array]]:
@@ -280,7 +288,7 @@ def _parts(
             system: graded_ndcg(table, x, k=k, gains=gains, temperature=temperature)
             for system, x in scores.items()
         }
-        is_in = ~np.isnan(of_items[TWO_STAGE])
+        is_in = is_judge & ~np.isnan(of_items[TWO_STAGE])
         if is_in.any():
             yield f"{name} items", _of_groups(of_items, is_in), table.user[is_in]
 

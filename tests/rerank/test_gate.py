@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_users_without_events_judge_where_there_are_no_others():
 
 def test_a_blend_is_chosen_by_users_with_events():
     """One source orders theirs right, another is better for the many without."""
-    labels = [[1, 0, 0]] * 3 + [[0, 0, 1]] * 9
+    labels = [[1, 0, 0]] * 3 + [[0, 1, 0]] * 5 + [[0, 0, 1]] * 4
     table = table_of(labels, is_cold=[False] * 3 + [True] * 9)
     right = np.tile([3, 2, 1], 12).astype(np.float32)
     middle = np.tile([1, 3, 2], 12).astype(np.float32)
@@ -192,7 +193,7 @@ def test_segments_by_hand():
         "history 1-2": (1, 1.0, 0.0),
         "history 3-9": (1, 0.0, 1.0),
         "history 10+": (1, 1.0, 1.0),
-        "cold items": (3, 2 / 3, 1 / 3),  # the last user took a cold and a hot one
+        "cold items": (2, 0.5, 0.5),  # the last user took a cold and a hot one, the first is new
         "hot items": (2, 0.5, 0.5),
     }
     for name, (n_users, own, popular) in expected.items():
@@ -219,6 +220,21 @@ def test_a_segment_that_loses_for_certain_is_named_if_it_has_enough_users():
     assert gate_of(40).losses == ["history 1-2", "cold items"]
     assert "; worse in history 1-2, cold items" in str(gate_of(40))
     assert gate_of(5).losses == ["cold items"], "five users are too few to tell"
+
+
+def test_users_without_events_are_a_loss_only_where_the_second_stage_serves_them():
+    """All are alike to 60 users with events; to 40 of 100 new ones a source is better."""
+    table = table_of([[1, 0]] * 120 + [[0, 1]] * 40, is_cold=[False] * 60 + [True] * 100)
+    first = np.tile(np.array([1, 0], np.float32), 160)
+    own = np.where(np.arange(320) < 240, first, 1 - first)
+    scores = {TWO_STAGE: first, "popular": first, "own": own}
+    gate = open_gate(table, scores, fill="popular", k=1, random_state=0)
+    assert gate.cold_winner == "own"
+    assert gate.segments["history 0"].against["own"].high < 0
+    assert gate.segments["cold items"].n_users == gate.n_users == 60
+    assert gate.losses == []
+    served = dataclasses.replace(gate, cold_winner=TWO_STAGE)
+    assert served.losses == ["history 0"]
 
 
 def test_users_whose_labels_are_worth_nothing_are_left_out():

@@ -28,7 +28,7 @@ def section(report: Report) -> Section:
         )
     if gate.segments:
         body.append(more("The same by group of users and items", _segments(gate)))
-    return Section(NAME, TITLE, f"{_before(gate)} {_after(report, gate)}", body)
+    return Section(NAME, TITLE, f"{_before(gate)} {_apart(gate)}{_after(report, gate)}", body)
 
 
 def _before(gate: GateReport) -> str:
@@ -42,6 +42,15 @@ def _before(gate: GateReport) -> str:
         f"On the freshest labels of the train rows, before it learned from them, the second stage "
         f"was {told} {best}, the best first stage: {signed(pair.difference)} "
         f"{interval(pair.low, pair.high, is_signed=True)} over {count(gate.n_users, 'user')}."
+    )
+
+
+def _apart(gate: GateReport) -> str:
+    if not gate.n_cold:
+        return ""
+    return (
+        f"Users without events were judged apart, {gate.n_cold:,} of them: they get "
+        f"{gate.cold_winner}. "
     )
 
 
