@@ -36,13 +36,15 @@ def publish_to_postgres(
     """Put the lists of a finished export where ``SELECT ... FROM name`` finds them.
 
     The lists are loaded by COPY into a new table, ``<name>_<version>``, with the primary key
-    (user_id, rank). Then one transaction points the view ``name`` at it and drops the table that
-    it pointed at. A query sees the old lists or the new ones, all of them; grants on the view stay.
-    If anything fails before, the old lists are served on, and the next call clears up.
+    (user_id, rank). Once nobody reads by a snapshot from before the end of the load, one
+    transaction points the view ``name`` at it and drops the table that it pointed at. A query sees
+    the old lists or the new ones, all of them; grants on the view stay. If anything fails before,
+    the old lists are served on, and the next call clears up.
 
-    A transaction in REPEATABLE READ that began before the load, and first reads the view after
-    the swap, finds no rows: to it, those of the new table do not exist yet. Let such readers begin
-    a transaction for each read.
+    To older snapshots rows of the new table do not exist yet: who first read the view after the
+    swap would miss some. Half a minute they are waited for, and those of other roles only if the
+    role that publishes may see them (``pg_read_all_stats``). So let readers in REPEATABLE READ
+    begin a transaction for each read.
 
     Parameters
     ----------
@@ -81,6 +83,7 @@ def publish_to_postgres(
             columns = _columns(manifest.plan)
             _check_columns(cursor, view, {column: kind for column, (kind, _) in columns.items()})
             _load(cursor, view, table, folder, manifest)
+            _outwait(cursor, view)
             _swap(cursor, view, table, list(columns))
     return PublishResult(
         target=without_password(url),
@@ -206,6 +209,35 @@ def _load(cursor: Any, view: _Name, table: _Name, folder: Path, manifest: Manife
         cursor.adbc_ingest(table.name, rows, mode="append", db_schema_name=table.schema)
     cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (user_id, rank)")
     cursor.execute(f"ANALYZE {table}")
+
+
+def _outwait(cursor: Any, view: _Name) -> None:
+    """Wait until those who read by a snapshot of now or before have done so.
+
+    A single statement can be late, too: it takes its snapshot before it looks up the view.
+    """
+    old, pause = _readers(cursor), 0.01
+    until = time.monotonic() + _ATTEMPTS * _PAUSE_SECONDS
+    while old := old & _readers(cursor):
+        if time.monotonic() > until:
+            logger.warning(
+                "%s is shown while %d transactions are open that began before its load: should "
+                "they read it for the first time now, they miss rows",
+                *(view, len(old)),
+            )
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, _PAUSE_SECONDS)
+
+
+def _readers(cursor: Any) -> set[tuple[str, ...]]:
+    """Transactions in this database that hold a snapshot, each told by what does not change."""
+    cursor.execute(
+        "SELECT pid::text, backend_start::text, xact_start::text, backend_xmin::text "
+        "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend' AND backend_xmin IS NOT NULL"
+    )
+    return set(cursor.fetchall())
 
 
 def _swap(cursor: Any, view: _Name, table: _Name, columns: list[str]) -> None:

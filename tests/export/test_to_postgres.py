@@ -53,6 +53,16 @@ def tables(url: str) -> list[str]:
     return [name for (name,) in run(url, query)]
 
 
+def reader_from_before(url: str) -> Any:
+    """A connection whose transaction has taken its snapshot, and has not read the view."""
+    connection = dbapi.connect(url)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT 1")
+        cursor.fetchall()
+    return connection
+
+
 def served(url: str) -> tuple[int, str, str]:
     """Rows of the view, and the models that its items are of."""
     ((n, first, last),) = run(
@@ -369,3 +379,32 @@ def test_no_password_is_ever_shown(
     for shown in (captured.out, captured.err):
         for secret in (PASSWORD, QUOTED, PASSWORD.replace("/", "")):
             assert secret not in shown
+
+
+def test_whoever_began_before_the_load_is_waited_for(url: str, tmp_path: Path) -> None:
+    """To his snapshot the rows of the new table do not exist."""
+    publish_to_postgres(export_of("a", tmp_path), url)
+    later = export_of("b", tmp_path)
+    with closing(reader_from_before(url)) as reader, ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(publish_to_postgres, later, url)
+        while len(tables(url)) < 2:
+            pass
+        with pytest.raises(TimeoutError):
+            publishing.result(timeout=1)
+        with closing(reader.cursor()) as cursor:
+            cursor.execute("SELECT count(*), min(left(item_id, 1)) FROM recommendations")
+            assert cursor.fetchall() == [(N_USERS * K, "a")]
+        reader.commit()
+        publishing.result(timeout=60)
+    assert served(url) == (N_USERS * K, "b", "b")
+
+
+def test_whoever_stays_is_not_waited_for_forever(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_to_postgres(export_of("a", tmp_path), url)
+    monkeypatch.setattr(to_postgres, "_ATTEMPTS", 1)
+    with closing(reader_from_before(url)):
+        publish_to_postgres(export_of("b", tmp_path), url)
+    assert served(url) == (N_USERS * K, "b", "b")
+    assert "began before its load" in caplog.text
