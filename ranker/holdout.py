@@ -14,6 +14,7 @@ from features.errors import ConfigError
 from features.history import LogFacts
 from ranker.arguments import check_count, is_number
 from ranker.grades import label_pairs
+from ranker.text import count
 
 # An open window length is the time that this share of the latest events took: adapted to how
 # dense the log is, about a month of a year's purchases.
@@ -165,7 +166,7 @@ class LabelWindows:
         """One line for people."""
         length = facts.clock.spell(self.ticks(interactions, facts))
         judged = f", the latest {self.n_validation} to judge by" if self.n_validation > 1 else ""
-        windows = f"{n_folds or 'no'} label window{'' if n_folds == 1 else 's'}"
+        windows = _counted(n_folds, "label window")
         return f"{windows} of {length} at the end of the log{judged}"
 
 
@@ -221,7 +222,7 @@ class LastInteractions:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        folds = f"{n_folds or 'no'} fold{'' if n_folds == 1 else 's'}"
+        folds = _counted(n_folds, "fold")
         return f"labels from each user's last interactions ({folds} of {self.n})"
 
 
@@ -290,7 +291,7 @@ class RandomHoldout:
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
         """One line for people."""
-        folds = f"{n_folds or 'no'} random fold{'' if n_folds == 1 else 's'}"
+        folds = _counted(n_folds, "random fold")
         share = f"{100 * self.fraction:.3g}% of the pairs"
         return f"labels from {folds} of {share}, judged by users who do not teach"
 
@@ -325,3 +326,7 @@ def default_holdout(facts: LogFacts) -> Holdout:
     if facts.clock.is_comparable:
         return LabelWindows()
     return RandomHoldout() if facts.clock.kind is ClockKind.NONE else LastInteractions()
+
+
+def _counted(n: int, noun: str) -> str:
+    return count(n, noun) if n else f"no {noun}s"

@@ -1,4 +1,4 @@
-"""Tables and paragraphs for a terminal of 100 columns."""
+"""Tables and paragraphs for a terminal of 100 columns, and counts in words."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def hanging(text: str, *, indent: int, width: int = WIDTH) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def count(n: int, noun: str = "", plural: str = "") -> str:
+    """``2,014 users``.
+
+    Examples
+    --------
+    >>> count(2014, "user"), count(1, "user"), count(3)
+    ('2,014 users', '1 user', '3')
+    """
+    if not noun:
+        return f"{n:,}"
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def _cell(value: object) -> str:

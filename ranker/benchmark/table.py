@@ -9,7 +9,7 @@ import polars as pl
 
 from ranker.benchmark.cases import PROTOCOLS
 from ranker.benchmark.outcome import Outcome
-from ranker.text import format_table, hanging
+from ranker.text import count, format_table, hanging
 
 _OURS = "*"
 _POPULAR = "popular"
@@ -37,8 +37,8 @@ def format_outcome(outcome: Outcome) -> str:
     memory = "" if outcome.peak_gb is None else f", peak {outcome.peak_gb:.2f} GB"
     preset = "" if protocol.rates else f"preset {outcome.preset}, "
     facts = (
-        f"{_OURS} ours; {preset}seed {outcome.random_state}, {outcome.n_users:,} users, "
-        f"{outcome.n_splits} split{'s' if outcome.n_splits > 1 else ''}, "
+        f"{_OURS} ours; {preset}seed {outcome.random_state}, {count(outcome.n_users, 'user')}, "
+        f"{count(outcome.n_splits, 'split')}, "
         f"{outcome.seconds:.0f} s{memory}"
     )
     return f"{title}\n{format_table(table)}\n{facts}"

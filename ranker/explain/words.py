@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from features.clock import Clock, ClockKind
+from ranker.text import count
 
 _DAYS = (("hour", 1 / 24, 1.0), ("day", 1.0, 90.0), ("month", 30.44, 730.0), ("year", 365.25, None))
 
@@ -35,12 +36,12 @@ def length(clock: Clock, units: float) -> str | None:
     if not math.isfinite(units):
         return None
     if clock.kind is ClockKind.SEQUENCE:
-        return _plural(round(units), "event")
+        return count(round(units), "event")
     if clock.kind is not ClockKind.ABSOLUTE:
         return None
     for name, size, end in _DAYS:
         if end is None or units < end:
-            return _plural(round(units / size), name) if units >= size / 2 else f"under an {name}"
+            return count(round(units / size), name) if units >= size / 2 else f"under an {name}"
     return None
 
 
@@ -75,7 +76,3 @@ def number(value: float, unit: str) -> str:
     if unit in ("count", "rank", "hour", "weekday", "flag"):
         return f"{value:,.0f}"
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _plural(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"

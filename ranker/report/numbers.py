@@ -53,19 +53,6 @@ def percent(share: float | None, digits: int = 1) -> str:
     return text if text == _NONE else f"{text}\N{NO-BREAK SPACE}%"
 
 
-def count(n: int, noun: str = "", plural: str = "") -> str:
-    """``2,014 users``.
-
-    Examples
-    --------
-    >>> count(2014, "user"), count(1, "user"), count(3)
-    ('2,014 users', '1 user', '3')
-    """
-    if not noun:
-        return f"{n:,}"
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
 def listing(names: list[str]) -> str:
     """``a, b and c``.
 

@@ -6,10 +6,11 @@ from importlib.resources import files
 
 from ranker.report.data import Report
 from ranker.report.html import Html, element
-from ranker.report.numbers import count, interval, number, percent, signed
+from ranker.report.numbers import interval, number, percent, signed
 from ranker.report.sections import SECTIONS
 from ranker.report.sections.systems import verdict
 from ranker.report.svg import check_extra
+from ranker.text import count
 
 # Should any text get through as markup after all: the browser is told to run and to load nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -387,7 +387,7 @@ def test_whoever_began_before_the_load_is_waited_for(url: str, tmp_path: Path) -
     later = export_of("b", tmp_path)
     with closing(reader_from_before(url)) as reader, ThreadPoolExecutor(1) as pool:
         publishing = pool.submit(publish_to_postgres, later, url)
-        while len(tables(url)) < 2:
+        while len(tables(url)) < 2 and not publishing.done():
             pass
         with pytest.raises(TimeoutError):
             publishing.result(timeout=1)

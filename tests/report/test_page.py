@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ranker.report import render_report
 from ranker.report.html import Html, element, escape
-from ranker.report.numbers import count, number, percent, signed
+from ranker.report.numbers import number, percent, signed
+from ranker.text import count
 from tests.report.browser import console, measure, run
 from tests.report.cases import HOSTILE, Page, report
 

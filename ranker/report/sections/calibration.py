@@ -7,9 +7,10 @@ import polars as pl
 from ranker.report.charts import places, reliability
 from ranker.report.data import Absent, Calibration, Report
 from ranker.report.html import Column, Content, table
-from ranker.report.numbers import count, interval, number, percent
+from ranker.report.numbers import interval, number, percent
 from ranker.report.section import Section, more, note, subheading
 from ranker.report.svg import figure
+from ranker.text import count
 
 
 def section(report: Report) -> Section:

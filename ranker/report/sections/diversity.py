@@ -10,9 +10,10 @@ import polars as pl
 from ranker.report.charts import diversity
 from ranker.report.data import Absent, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, interval, number, percent, signed
+from ranker.report.numbers import interval, number, percent, signed
 from ranker.report.section import Section, note
 from ranker.report.svg import figure
+from ranker.text import count
 
 NAME, TITLE = "diversity", "Accuracy against diversity"
 

@@ -11,10 +11,11 @@ from features.drift import SHIFTED, STABLE
 from ranker.report.charts import shares, stability
 from ranker.report.data import Absent, Features, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, number, percent
+from ranker.report.numbers import number, percent
 from ranker.report.section import Section, note, subheading
 from ranker.report.svg import figure
 from ranker.skew import SkewReport
+from ranker.text import count
 
 NAME, TITLE = "drift", "Training against serving"
 _SHOWN = 10

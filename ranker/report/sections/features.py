@@ -7,9 +7,10 @@ import polars as pl
 from ranker.report.charts import families
 from ranker.report.data import Absent, Report
 from ranker.report.html import Column, Content, table
-from ranker.report.numbers import count, percent
+from ranker.report.numbers import percent
 from ranker.report.section import Section, more, note
 from ranker.report.svg import figure
+from ranker.text import count
 
 NAME, TITLE = "features", "Features"
 _SHOWN = 20

@@ -11,9 +11,10 @@ from ranker.funnel import FINAL_LIST, UNION
 from ranker.report.charts import losses, recall
 from ranker.report.data import Report
 from ranker.report.html import Column, Content, table
-from ranker.report.numbers import count, number, percent
+from ranker.report.numbers import number, percent
 from ranker.report.section import Section, note, subheading
 from ranker.report.svg import figure
+from ranker.text import count
 
 _SMALL = 0.0005  # of NDCG: nothing, at three digits
 

@@ -9,9 +9,10 @@ import polars as pl
 
 from ranker.report.data import Absent, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, interval, number, signed
+from ranker.report.numbers import interval, number, signed
 from ranker.report.section import Section, more, note
 from ranker.rerank.gate import TWO_STAGE, GateReport
+from ranker.text import count
 
 NAME, TITLE = "gate", "The gate"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from ranker.report.data import Report, UserList
 from ranker.report.html import Column, Content, Html, element, table
-from ranker.report.numbers import count, number
+from ranker.report.numbers import number
 from ranker.report.section import Section, more, note
+from ranker.text import count
 
 NAME, TITLE = "lists", "Lists with reasons"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ranker.report.data import Report
 from ranker.report.html import Content, element
-from ranker.report.numbers import count
 from ranker.report.section import Section, note, subheading
+from ranker.text import count
 
 
 def section(report: Report) -> Section:

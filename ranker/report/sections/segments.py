@@ -12,9 +12,10 @@ from ranker.evaluation.segments import HISTORY, POPULARITY
 from ranker.report.charts import segments
 from ranker.report.data import Absent, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, interval, listing, number, signed
+from ranker.report.numbers import interval, listing, number, signed
 from ranker.report.section import Section, note, subheading
 from ranker.report.svg import figure
+from ranker.text import count
 
 NAME, TITLE = "segments", "Segments"
 _TITLES = {HISTORY: "By length of history", POPULARITY: "By popularity of the held-out items"}

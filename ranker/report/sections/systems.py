@@ -10,9 +10,10 @@ import polars as pl
 from ranker.report.charts import differences
 from ranker.report.data import SERVED, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import count, interval, listing, number, signed
+from ranker.report.numbers import interval, listing, number, signed
 from ranker.report.section import Section, more, note
 from ranker.report.svg import figure
+from ranker.text import count
 
 NAMES = {
     "ndcg": "NDCG",
