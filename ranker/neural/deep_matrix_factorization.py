@@ -18,6 +18,7 @@ from features.history import History
 from ranker.neural import losses
 from ranker.neural.generator import INFERENCE, as_widths, check_share, check_widths
 from ranker.neural.interaction_rows import Rows, Tower
+from ranker.neural.layers import pick, spread
 from ranker.neural.matrix_factorization import MatrixFactorization
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import train
@@ -245,7 +246,7 @@ class _Lesson:
             return functional.binary_cross_entropy(
                 cosine.clamp(_SMALLEST, 1 - _SMALLEST), share.flatten()
             )
-        scores = (u * v).sum(1) + user_bias + item_bias + self.network.mean
+        scores = (u * v).sum(1) + user_bias + item_bias + spread(self.network.mean, len(user))
         cost = u.square().sum(1) + v.square().sum(1) + user_bias.square() + item_bias.square()
         scores = scores.view(n, n_each)
         if self.pairs.is_explicit:
@@ -259,7 +260,7 @@ class _Lesson:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors of rows without the cell that is to be predicted."""
         distinct, at = np.unique(row, return_inverse=True)
-        sums = tower.sums(rows.bags(distinct).to(self.device))[self._on_device(at)]
+        sums = pick(tower.sums(rows.bags(distinct).to(self.device)), self._on_device(at))
         own = tower.cell(self._on_device(column), self._on_device(value))
         vector, bias = tower(sums - own)
         return vector, bias

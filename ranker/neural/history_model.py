@@ -26,6 +26,7 @@ from ranker.neural.generator import (
     check_above_zero,
     check_at_least,
 )
+from ranker.neural.layers import pick
 from ranker.neural.sequences import NextItem, Sequences, latest, read
 from ranker.neural.training import train
 from ranker.neural.validation import total_gain
@@ -276,7 +277,7 @@ class _Lesson:
             log_q = torch.log(-torch.expm1(-expected))  # of being drawn at least once
             return losses.cross_entropy(hidden, vectors, places, log_q)
         n = len(target)
-        compared = functional.embedding(places, vectors)
+        compared = pick(vectors, places)
         positive = (hidden * compared[:n]).sum(-1)
         negative = (hidden[:, None] * compared[n:].view(n, -1, vectors.shape[-1])).sum(-1)
         form = losses.bpr if self.model.loss == "bpr" else losses.squared_error
@@ -305,8 +306,7 @@ class _Lesson:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors of the compared items, and of the users at their events.
 
-        An item that stands in several places is encoded once. Rows are picked by ``embedding``,
-        which, unlike indexing, sums their gradients in one order on any number of threads.
+        An item that stands in several places is encoded once.
         """
         network = self.network
         is_needed = torch.zeros(int(self.model.n_items_), dtype=torch.bool, device=rows.device)
@@ -317,12 +317,12 @@ class _Lesson:
         place = is_needed.cumsum(0) - 1
         compared = encoded
         if len(needed) > len(rows):
-            compared = functional.embedding(place[rows], encoded)
+            compared = pick(encoded, place[rows])
         if network.temperature is not None:
             compared = functional.normalize(compared, dim=-1)
-        events = functional.embedding(place[inputs.item], encoded)
+        events = pick(encoded, place[inputs.item])
         hidden = network.user_vectors(events, inputs)
-        return compared, functional.embedding(hidden_at, hidden.flatten(0, 1))
+        return compared, pick(hidden.flatten(0, 1), hidden_at)
 
     def vectors(self, rows: Int32Array) -> torch.Tensor:
         """Item vectors, in runs."""

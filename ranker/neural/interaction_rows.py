@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from features.arrays import AnyArray, Float32Array, Int64Array
+from ranker.neural.layers import spread
 
 _SHRINK = 5.0  # cells that pull the mean of a row to that of all
 
@@ -145,5 +146,6 @@ class Tower(nn.Module):
             hidden = layer(self.dropout(functional.relu(hidden)))
         vector, bias = hidden[:, : self.n_out], hidden[:, self.n_out]
         if self.rated is not None:
-            bias = bias + self.level * sums[:, -2] / (number + _SHRINK)
+            level = spread(self.level, len(bias))
+            bias = bias + level * sums[:, -2] / (number + _SHRINK)
         return vector, bias

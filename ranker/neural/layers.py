@@ -7,6 +7,41 @@ from torch import nn
 from torch.nn import functional
 
 
+def pick(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Rows of a table that learns, ``table[rows]``.
+
+    The gradients of a row that is picked more than once are added up by threads as they come when
+    it is picked by indexing; by torch's ``embedding``, in one order.
+
+    Parameters
+    ----------
+    table : tensor [n, d] or [n]
+    rows : int64 tensor [...]
+
+    Returns
+    -------
+    tensor [..., d] or [...]
+    """
+    if table.dim() == 1:
+        return functional.embedding(rows, table[:, None])[..., 0]
+    return functional.embedding(rows, table)
+
+
+def spread(number: torch.Tensor, n: int) -> torch.Tensor:
+    """A number that learns, ``n`` times; torch adds up large gradients of one number by thread.
+
+    Parameters
+    ----------
+    number : tensor [] or [1]
+    n : int
+
+    Returns
+    -------
+    tensor [n]
+    """
+    return pick(number.reshape(1), torch.zeros(n, dtype=torch.int64, device=number.device))
+
+
 class Dropout(nn.Module):
     """Sets a share of the values to zero while training, and scales the others up.
 

@@ -21,6 +21,7 @@ from ranker.neural import losses
 from ranker.neural.fold_in import Ridge
 from ranker.neural.generator import check_above_zero, check_at_least
 from ranker.neural.inner_product import InnerProduct
+from ranker.neural.layers import pick, spread
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import train
 
@@ -243,8 +244,9 @@ class _Lesson:
         places = np.concatenate((batch.item[:, None], batch.negative), axis=1)
         item = self._on_device(places)
         u, v = network.user(user), network.item(item)
-        bias = network.user_bias[user][:, None], network.item_bias[item]
-        scores = torch.einsum("nd,nkd->nk", u, v) + network.mean + bias[0] + bias[1]
+        bias = pick(network.user_bias, user)[:, None], pick(network.item_bias, item)
+        mean = spread(network.mean, len(user))[:, None]
+        scores = torch.einsum("nd,nkd->nk", u, v) + mean + bias[0] + bias[1]
         # The user takes part in each example.
         cost = u.square().sum(1) + bias[0][:, 0].square()
         cost = cost.mean() + (v.square().sum(2) + bias[1].square()).mean()
@@ -274,10 +276,10 @@ class _Lesson:
         rows = self._on_device(chosen)
         u, v = (
             network.user(user),
-            torch.cat((network.item(rows), network.item_bias[rows][:, None]), dim=1),
+            torch.cat((network.item(rows), pick(network.item_bias, rows)[:, None]), dim=1),
         )
         one = torch.ones_like(u[:, :1])
-        cost = u.square().sum(1).mean() + v[place].square().sum(1).mean()
+        cost = u.square().sum(1).mean() + pick(v, place).square().sum(1).mean()
         entropy = losses.cross_entropy(torch.cat((u, one), dim=1), v, place, log_q)
         out: torch.Tensor = entropy + self.model.regularization * cost
         return out

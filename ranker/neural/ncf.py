@@ -30,6 +30,7 @@ from ranker.neural.generator import (
     check_at_least,
     check_widths,
 )
+from ranker.neural.layers import spread
 from ranker.neural.pairs import PairBatch, Pairs
 from ranker.neural.training import Schedule, train
 
@@ -308,8 +309,8 @@ class _Network(nn.Module):
         return self._output(torch.cat((product, hidden), dim=-1))
 
     def _output(self, inputs: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.out(inputs)[..., 0]
-        return out
+        logits = functional.linear(inputs, self.out.weight)[..., 0]
+        return logits + spread(self.out.bias, logits.numel()).view(logits.shape)
 
     @torch.no_grad()
     def begin(self, gmf: _Network, mlp: _Network) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from ranker.neural.encoders import FeatureEncoder
 from ranker.neural.generator import check_above_zero
 from ranker.neural.history_model import Batch, HistoryModel
+from ranker.neural.layers import spread
 
 
 @dataclass(kw_only=True)
@@ -74,7 +75,8 @@ class RecencyMean(nn.Module):
         """Events [b, l, width] and their batch -> users behind each event [b, l, width]."""
         at = torch.arange(vectors.shape[1], device=vectors.device)
         ago = (at[:, None] - at).clamp(min=0)
-        share = torch.exp2(-ago / self.log_half_life.exp()).tril()
+        half_life = spread(self.log_half_life, len(at)).exp()[:, None]
+        share = torch.exp2(-ago / half_life).tril()
         mean = (share / share.sum(1, keepdim=True)) @ vectors
         if self.training and self.attributes is not None and self.silence:
             is_heard = torch.rand(len(vectors), 1, 1, device=vectors.device) >= self.silence

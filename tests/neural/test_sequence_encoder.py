@@ -17,7 +17,7 @@ from features.history import History
 from features.ids import Ids
 from ranker.neural import SequenceEncoder, history_model
 from ranker.neural.sequences import NextItem, latest, read
-from tests.logs import history_from, history_of, make_log
+from tests.logs import history_from, make_log
 
 N_ITEMS = 60
 TINY = {"factors": 16, "max_length": 12, "epochs": 2, "random_state": 0}
@@ -102,23 +102,6 @@ def test_time_gaps_are_read_only_where_asked_for(architecture):
         generator.fit(chain())
         same = torch.equal(hidden(generator, history), hidden(generator, slower))
         assert same != time_gaps
-
-
-@pytest.mark.parametrize("parameters", [{}, {"architecture": "gru"}, {"loss": "bpr"}])
-def test_trap_threads_change_no_weight(parameters):
-    if parameters:
-        parameters = parameters | {"n_negatives": 8}
-    history = history_of(make_log("shared", n_users=300, n_items=200, n_events=6_000))
-    n_threads, arrays = torch.get_num_threads(), []
-    try:
-        for n in (1, 2):
-            torch.set_num_threads(n)
-            generator = SequenceEncoder(epochs=2, max_length=30, random_state=0, **parameters)
-            arrays.append(generator.fit(history).arrays())
-    finally:
-        torch.set_num_threads(n_threads)
-    for name, array in arrays[0].items():
-        np.testing.assert_array_equal(array, arrays[1][name], err_msg=name)
 
 
 def test_seeds_differ_and_an_unbroken_fit_equals_a_resumed_one(tmp_path):
