@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeGuard, cast
 import numpy as np
 import polars as pl
 
-from features.arrays import BoolArray, Float32Array
+from features.arrays import BoolArray, Float32Array, FrameLike
 from features.block import Block, Context
 from features.candidates import Candidates
 from features.clock import ClockKind
@@ -24,7 +24,6 @@ from features.listwise import Listwise
 from features.schema import check_interactions, check_items, check_users
 from features.stage import FeatureStage, FeatureTables, block_name
 
-FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
 Maker: TypeAlias = "Callable[[pl.DataFrame], Block | FeatureStage]"
 
 _SOURCE = "source"

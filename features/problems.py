@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TypeAlias
 
 import polars as pl
 
-Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
+from features.arrays import FrameLike
 
 _COLUMNS = ("user_id", "item_id", "timestamp", "weight", "event")
 _SHOWN = 3  # offending values quoted in a message
@@ -16,7 +15,7 @@ _SHOWN = 3  # offending values quoted in a message
 _WITHIN_INT64 = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
-def n_rows(frame: Frame) -> int:
+def n_rows(frame: FrameLike) -> int:
     """Number of rows."""
     if isinstance(frame, pl.DataFrame):
         return frame.height
@@ -28,7 +27,7 @@ def is_id(dtype: pl.DataType) -> bool:
     return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
-def id_problems(frame: Frame, column: str) -> list[str]:
+def id_problems(frame: FrameLike, column: str) -> list[str]:
     """What is wrong with a column of ids."""
     schema = frame.collect_schema()
     if column not in schema:
@@ -47,7 +46,7 @@ def id_problems(frame: Frame, column: str) -> list[str]:
     ]
 
 
-def timestamp_problems(frame: Frame) -> list[str]:
+def timestamp_problems(frame: FrameLike) -> list[str]:
     """What is wrong with ``timestamp``, if there is one."""
     schema = frame.collect_schema()
     if "timestamp" not in schema:
@@ -67,7 +66,7 @@ def timestamp_problems(frame: Frame) -> list[str]:
     ]
 
 
-def weight_problems(frame: Frame) -> list[str]:
+def weight_problems(frame: FrameLike) -> list[str]:
     """What is wrong with ``weight``, if there is one."""
     schema = frame.collect_schema()
     if "weight" not in schema:
@@ -86,7 +85,7 @@ def weight_problems(frame: Frame) -> list[str]:
     return problems
 
 
-def event_problems(frame: Frame) -> list[str]:
+def event_problems(frame: FrameLike) -> list[str]:
     """What is wrong with ``event``, if there is one."""
     schema = frame.collect_schema()
     if "event" not in schema:
@@ -97,7 +96,7 @@ def event_problems(frame: Frame) -> list[str]:
     return _null_problems(frame, "event")
 
 
-def range_problems(frame: Frame, column: str, remedy: str) -> list[str]:
+def range_problems(frame: FrameLike, column: str, remedy: str) -> list[str]:
     """Say so where whole numbers do not fit Int64; of other columns nothing is said."""
     dtype = frame.collect_schema()[column]
     if not dtype.is_integer() or dtype in _WITHIN_INT64:
@@ -128,7 +127,7 @@ def examples(values: pl.Series) -> str:
     return f" (such as {shown})" if shown else ""
 
 
-def _null_problems(frame: Frame, column: str) -> list[str]:
+def _null_problems(frame: FrameLike, column: str) -> list[str]:
     is_null = pl.col(column).is_null()
     if isinstance(frame, pl.DataFrame):
         n_nulls = frame[column].null_count()  # is known, and need not be counted
@@ -147,7 +146,7 @@ def _null_problems(frame: Frame, column: str) -> list[str]:
     ]
 
 
-def _where(frame: Frame, value: pl.Expr, condition: pl.Expr) -> tuple[int, pl.Series]:
+def _where(frame: FrameLike, value: pl.Expr, condition: pl.Expr) -> tuple[int, pl.Series]:
     """How many values meet a condition, and the first of them."""
     scan = frame.lazy()
     n = int(scan.select(condition.sum()).collect(engine="streaming").item())
@@ -155,6 +154,6 @@ def _where(frame: Frame, value: pl.Expr, condition: pl.Expr) -> tuple[int, pl.Se
     return n, found.collect(engine="streaming").to_series()
 
 
-def _first_values(frame: Frame, column: str) -> str:
+def _first_values(frame: FrameLike, column: str) -> str:
     values = frame.lazy().select(pl.col(column).drop_nulls()).head(_SHOWN)
     return examples(values.collect(engine="streaming")[column])

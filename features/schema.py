@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from features.arrays import FrameLike
 from features.errors import SchemaError
 from features.problems import (
-    Frame,
     event_problems,
     examples,
     id_problems,
@@ -52,7 +52,7 @@ def check_interactions(
     return frame.select(canonical_columns(frame.schema))
 
 
-def interaction_problems(frame: Frame) -> list[str]:
+def interaction_problems(frame: FrameLike) -> list[str]:
     """Everything that :func:`check_interactions` would refuse a frame for, a sentence each.
 
     A frame that is only scanned is read in a stream, a column at a time.

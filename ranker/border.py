@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.clock import ClockKind
 from features.encode import encode
 from features.errors import ConfigError
@@ -27,7 +28,6 @@ from ranker.id_dtype import IdDtype, as_ids
 
 logger = logging.getLogger(__name__)
 
-FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame
 UserIds: TypeAlias = pl.Series | Sequence[Any]
 
 

@@ -32,6 +32,7 @@ from ranker.holdout import (
     RandomHoldout,
     default_holdout,
 )
+from ranker.rerank.lambdarank import MAX_GROUP_ROWS
 
 # Where more of the later pairs than this were there before, things are taken again.
 _REPEAT_SHARE = 0.1
@@ -40,7 +41,6 @@ NCandidates: TypeAlias = int | Mapping[str, int] | Literal["all"]
 """How many items each source may propose; ``"all"`` for the whole catalogue."""
 
 _DEPTH = 100
-_MAX_GROUP = 10_000  # rows of a query group that LightGBM takes
 _EASE_ITEMS = 5_000  # EASE inverts a matrix of all items for every snapshot: seconds up to here
 _KNN_USERS = 100_000  # user kNN compares whoever is served with everybody
 _OWN_DEPTH = 400  # own history is the best source there is, and rarely longer
@@ -152,7 +152,7 @@ def depths_of(
 ) -> dict[str, int]:
     """How many items each source may propose to a user."""
     if isinstance(n_candidates, str):
-        return dict.fromkeys(generators, _MAX_GROUP)
+        return dict.fromkeys(generators, MAX_GROUP_ROWS)
     chosen = n_candidates if isinstance(n_candidates, Mapping) else {}
     base = n_candidates if isinstance(n_candidates, int) else _DEPTH
     return {
@@ -175,10 +175,10 @@ def wants_every_item(
         return False
     tables = [log] if items is None else [log, items]
     n_items = pl.concat([table["item_id"] for table in tables]).n_unique()
-    if n_items > _MAX_GROUP:
+    if n_items > MAX_GROUP_ROWS:
         raise ConfigError(
             f"n_candidates='all' makes {n_items:,} rows of each user, and LightGBM takes at most "
-            f"{_MAX_GROUP:,} in a query group; give a number of items for each source"
+            f"{MAX_GROUP_ROWS:,} in a query group; give a number of items for each source"
         )
     return True
 

@@ -44,9 +44,7 @@ def window_drift(
 
     def sample(snapshot: Snapshot) -> tuple[Float32Array, Int32Array, Int32Array]:
         """Features, and whose rows they are by the numbers of the log that serves."""
-        rows = np.flatnonzero(snapshot.history.lengths > 0)
-        chosen = np.random.default_rng(random_state).permutation(rows)[:n_users]
-        asked = snapshot.history.select(snapshot.history.users.decode(np.sort(chosen)))
+        asked = snapshot.some_users(n_users, random_state)
 
         def describe(_: int, part: History) -> tuple[Float32Array, Int32Array, Int32Array]:
             candidates = snapshot.candidates(part, depths, exclude_seen=exclude_seen)

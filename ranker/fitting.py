@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import polars as pl
 
+from features.arrays import FrameLike
 from features.errors import ConfigError, ModelFormatError
 from features.history import LogFacts
 from features.infer import infer_stage
 from features.schema import check_interactions
 from features.stage import FeatureStage
-from ranker.border import FrameLike, check_tables, report_time
+from ranker.border import check_tables, report_time
 from ranker.candidates.base import Generator
 from ranker.components import from_json, to_json
 from ranker.defaults import (

@@ -68,11 +68,6 @@ class IdDtype:
 
     dtype: pl.DataType
 
-    @classmethod
-    def of(cls, dtype: pl.DataType) -> IdDtype:
-        """The dtype of a checked id column."""
-        return cls(dtype)
-
     def canonical(self, ids: pl.Series, column: str) -> pl.Series:
         """Ids given by the caller, in the form used inside.
 

@@ -23,9 +23,7 @@ class ProgressBar(Protocol):
         """Say that ``n`` more units are done."""
 
 
-def progress(
-    iterable: Iterable[T], *, description: str, total: int | None = None, unit: str = "it"
-) -> Iterator[T]:
+def progress(iterable: Iterable[T], *, description: str, unit: str = "it") -> Iterator[T]:
     """Yield from ``iterable`` and show how far it is.
 
     Parameters
@@ -34,12 +32,10 @@ def progress(
         What to go through.
     description : str
         What is being done, in front of the bar.
-    total : int, optional
-        How many values will come; taken from ``len(iterable)`` where it has one.
     unit : str
         The name of one value.
     """
-    yield from tqdm(iterable, total=total, **_settings(description, unit))
+    yield from tqdm(iterable, **_settings(description, unit))
 
 
 @contextmanager

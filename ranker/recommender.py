@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.candidates import Candidates
 from features.drift import DriftReport
 from features.errors import ConfigError, ModelFormatError, RankerError
@@ -21,7 +22,7 @@ from features.schema import check_interactions, check_is_frame, check_same_schem
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
-from ranker.border import Border, FrameLike, UserIds, check_same_ids, check_tables
+from ranker.border import Border, UserIds, check_same_ids, check_tables
 from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
 from ranker.defaults import NCandidates
@@ -714,7 +715,10 @@ class TwoStageRecommender(Learned):
         if exclude:
             relevant = unseen(relevant, self._server.snapshot.history)
         if not relevant.height:
-            raise ConfigError("test holds nothing but what its users took before")
+            raise ConfigError(
+                "test holds nothing but what its users took before; give later rows, or fit "
+                "with repeats=True, so that they count"
+            )
         counts = FunnelCounts(list(self.depths_))
         users = self._server.snapshot.history.select(relevant["user_id"].unique().sort())
         for part in self._map(

@@ -148,9 +148,7 @@ def look_at(
     n_users = _MAX_USERS
     if snapshot.every_item:
         n_users = max(1, min(n_users, _MAX_ROWS // snapshot.history.n_items))
-    rows = np.flatnonzero(snapshot.history.lengths > 0)
-    chosen = np.random.default_rng(random_state).permutation(rows)[:n_users]
-    asked = snapshot.history.select(snapshot.history.users.decode(np.sort(chosen)))
+    asked = snapshot.some_users(n_users, random_state)
 
     def look(_: int, part: History) -> tuple[Int32Array, Float32Array]:
         candidates = snapshot.candidates(part, depths, exclude_seen=exclude_seen)

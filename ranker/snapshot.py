@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from features.arrays import Float32Array
@@ -167,6 +168,12 @@ class Snapshot:
         if self.every_item:
             return merge_with_everything(retrieved, history, exclude_seen=exclude_seen)
         return merge(retrieved, history)
+
+    def some_users(self, n: int, random_state: int) -> History:
+        """At most so many of the users with events, drawn at random."""
+        rows = np.flatnonzero(self.history.lengths > 0)
+        chosen = np.random.default_rng(random_state).permutation(rows)[:n]
+        return self.history.select(self.history.users.decode(np.sort(chosen)))
 
     @property
     def taught(self) -> Taught:

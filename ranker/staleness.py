@@ -9,6 +9,7 @@ from typing import Self
 import polars as pl
 
 from features.clock import Clock, ClockKind
+from ranker.text import count
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Staleness:
             return "no events since the reranker was fitted"
         over = "" if self.age is None else f" over {self.age}"
         return (
-            f"{self.n_events:,} events ({self.share:.1%} of all){over} since the reranker was "
-            f"fitted, by {self.n_users:,} new users and of {self.n_items:,} new items"
+            f"{count(self.n_events, 'event')} ({self.share:.1%} of all){over} since the reranker "
+            f"was fitted, by {count(self.n_users, 'new user')} and of "
+            f"{count(self.n_items, 'new item')}"
         )

@@ -24,6 +24,7 @@ from ranker.rerank.lambdarank import LambdaRank
 from ranker.rerank.table import LabelledTable
 from ranker.skew import Sight, look_at
 from ranker.snapshot import Snapshot, Taught
+from ranker.text import count
 
 logger = logging.getLogger(__name__)
 
@@ -323,7 +324,8 @@ def train_reranker(
     sizes = [max(1, n) for n in model.sizes]
     model = reranker.fit(everything, names, n_trees=sizes, **settings)
     several = f"{len(sizes)} forests that differ by {reranker.vary}, of " if len(sizes) > 1 else ""
-    choice = f"{reranker.objective}, {several}{', '.join(map(str, sizes))} trees"
+    trees = ", ".join([*map(str, sizes[:-1]), count(sizes[-1], "tree")])
+    choice = f"{reranker.objective}, {several}{trees}"
     return TrainedReranker(model, gate, choice, sight, recall)
 
 

@@ -23,6 +23,7 @@ from ranker.progress import progress_bar
 from ranker.rerank.lambdarank import OBJECTIVES, LambdaRank
 from ranker.rerank.quality import graded_ndcg
 from ranker.rerank.table import LabelledTable
+from ranker.text import count
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,9 @@ class Tuning:
         gain = self.gain
         ndcg = self.trials["ndcg"].to_numpy()
         return (
-            f"{len(ndcg)} trials, NDCG@{self.best.k} {ndcg.max():.4f} against {ndcg[0]:.4f} by the "
-            f"given settings: {gain.difference:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+            f"{count(len(ndcg), 'trial')}, NDCG@{self.best.k} {ndcg.max():.4f} against "
+            f"{ndcg[0]:.4f} by the given settings: {gain.difference:+.4f} "
+            f"[{gain.low:+.4f}, {gain.high:+.4f}]"
         )
 
 

@@ -73,6 +73,19 @@ def test_rows_outside_a_split_and_items_known_only_there_are_left_out(tmp_path, 
     assert 3 not in case.items["item_id"]
 
 
+def test_some_rows_of_each_user_are_drawn_to_be_known(tmp_path, log):
+    frame = log.drop("timestamp").vstack(
+        pl.DataFrame({"user_id": [0] * 9, "item_id": range(N_ITEMS, N_ITEMS + 9)})
+    )
+    folder = write(tmp_path, "citeulike-a", frame)
+    (split,) = load_case("citeulike-a-drawn", folder).splits
+    assert pairs(split.train) | pairs(split.test) == pairs(frame)
+    assert split.train.group_by("user_id").len()["len"].sort().to_list() == [*[N_EACH] * 11, 10]
+    assert set(split.test["user_id"]) == {0}
+    other, again = (load_case("citeulike-a-drawn", folder, seed).splits[0] for seed in (1, 0))
+    assert pairs(other.test) != pairs(split.test) == pairs(again.test)
+
+
 def test_linked_items_stand_beside_what_is_written_in_an_item(tmp_path, log):
     part = pl.when(pl.col("timestamp") < 4).then(pl.lit("train")).otherwise(pl.lit("test"))
     items = pl.DataFrame({"item_id": range(N_ITEMS - 1, -1, -1), "tags": [["x"]] * N_ITEMS})
@@ -191,6 +204,7 @@ FACTS = {
     "ml-1m-ncf": (6_040, 994_169, 3_706),
     "gowalla-lightgcn": (29_858, 810_128, 40_981),
     "citeulike-a": (5_139, 55_510, 16_980),
+    "citeulike-a-drawn": (5_139, 55_510, 16_980),
     "citeulike-a-p1": (5_551, 5_551, 16_980),
     "ml-100k": (943, 74_887, 1_682),
     "ml-100k-ratings": (459, 80_000, None),

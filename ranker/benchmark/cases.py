@@ -227,12 +227,23 @@ def _random_quarters(folder: Path, seed: int) -> Case:
     log = _log(folder).select(KEYS[:2]).sort(KEYS[:2])
     splits = []
     for place in range(5):
-        draw = pl.Series("draw", np.random.default_rng(5 * seed + place).random(log.height))
-        share = log.with_columns(draw).select(
-            (pl.col("draw").rank("ordinal").over("user_id") - 0.5) / pl.len().over("user_id")
-        )["draw"]
-        splits.append(Split(log.filter(share > 0.25), log.filter(share <= 0.25)))
+        is_asked = (pl.col("place") - 0.5) / pl.len().over("user_id") <= 0.25
+        splits.append(_drawn_apart(log, 5 * seed + place, is_asked))
     return Case(tuple(splits), items=_items(folder))
+
+
+def _drawn_known(folder: Path, seed: int, *, n_known: int) -> Case:
+    """So many rows of each user, drawn at random, are known, the others asked for."""
+    log = _log(folder).select(KEYS[:2]).sort(KEYS[:2])
+    return Case((_drawn_apart(log, seed, pl.col("place") > n_known),), items=_items(folder))
+
+
+def _drawn_apart(log: pl.DataFrame, seed: int, is_asked: pl.Expr) -> Split:
+    """Cut by ``place``, that of a row among its user's in a random order, from 1."""
+    draw = pl.Series("draw", np.random.default_rng(seed).random(log.height))
+    place = pl.col("draw").rank("ordinal").over("user_id").alias("place")
+    asked = log.with_columns(draw).with_columns(place).select(is_asked).to_series()
+    return Split(log.filter(~asked), log.filter(asked))
 
 
 def _five_folds(folder: Path, _seed: int) -> Case:
@@ -366,6 +377,13 @@ _ALL = [
         "10 articles of each user are known, the others asked for",
         _DEEP,
         _with(_train_test, column="split_p10"),
+    ),
+    Protocol(
+        "citeulike-a-drawn",
+        "citeulike-a",
+        "10 articles of each user, drawn at random, are known, the others asked for",
+        _DEEP,
+        _with(_drawn_known, n_known=10),
     ),
     Protocol(
         "citeulike-a-p1",

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from features.arrays import AnyArray, Float32Array, Int32Array
+from features.arrays import AnyArray, Float32Array, FrameLike, Int32Array
 from features.errors import NotFittedError
 from features.history import History
 from ranker.arguments import check_count, check_flag
-from ranker.border import Border, FrameLike, UserIds
+from ranker.border import Border, UserIds
 from ranker.candidates.growth import Growth
 from ranker.parallel import map_chunks
 

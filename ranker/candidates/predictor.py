@@ -9,10 +9,10 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from features.arrays import AnyArray, Float32Array
+from features.arrays import AnyArray, Float32Array, FrameLike
 from features.errors import ConfigError
 from features.history import History
-from ranker.border import FrameLike, UserIds
+from ranker.border import UserIds
 from ranker.candidates.base import Generator
 from ranker.id_dtype import as_ids
 

@@ -64,8 +64,8 @@ class SegmentPopularity(Generator):
         self.item_: Int32Array = np.unique(history.item)
         if len(self.item_) * (n_segments + 1) > _MAX_CELLS:
             raise ConfigError(
-                f"{n_segments} segments of {len(self.item_)} items do not fit into memory; name "
-                f"columns with fewer values"
+                f"SegmentPopularity: {n_segments:,} segments of {len(self.item_):,} items do not "
+                f"fit into memory; name columns= with fewer values"
             )
         weights = np.ones(history.n_events, np.float32)
         if history.clock.is_comparable:
@@ -147,10 +147,16 @@ def _segment_columns(users: pl.DataFrame | None, columns: Sequence[str] | None) 
     if columns is not None:
         missing = [name for name in columns if name not in users.columns]
         if missing:
-            raise ConfigError(f"users have no columns {missing}; they have {users.columns[1:]}")
+            raise ConfigError(
+                f"SegmentPopularity: users have no columns {missing}; expected some of "
+                f"{users.columns[1:]}"
+            )
         unfit = [name for name in columns if not _is_plain(users.schema[name])]
         if unfit:
-            raise ConfigError(f"columns {unfit} hold neither text nor integers nor booleans")
+            raise ConfigError(
+                f"SegmentPopularity: columns {unfit} hold neither text nor integers nor booleans; "
+                f"name others, or cut their numbers into classes"
+            )
         return users.select(columns)
     usable = [
         name
@@ -198,7 +204,10 @@ def _membership(items: pl.DataFrame | None, column: str | None, n_items: int) ->
     if column is None:
         column = _shared_column(items)
     elif column not in items.columns:
-        raise ConfigError(f"items have no column {column!r}; they have {items.columns[1:]}")
+        raise ConfigError(
+            f"CategoryPopularity: items have no column {column!r}; expected one of "
+            f"{items.columns[1:]}"
+        )
     if column is None:
         logger.warning(
             "CategoryPopularity: no column of the items %s has values that items share; it "
@@ -209,7 +218,8 @@ def _membership(items: pl.DataFrame | None, column: str | None, n_items: int) ->
     dtype = items.schema[column]
     if not _is_plain(dtype) and not (isinstance(dtype, pl.List) and _is_plain(dtype.inner)):
         raise ConfigError(
-            f"column {column!r} is {dtype}; expected text, integers, or lists of them"
+            f"CategoryPopularity: column {column!r} is {dtype}; expected text, integers, or lists "
+            f"of them"
         )
     values = items[column]
     lists = values.cast(pl.List(pl.String)) if values.dtype == pl.List else None

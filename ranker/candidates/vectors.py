@@ -10,11 +10,10 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
+from features.arrays import AnyArray, BoolArray, Float32Array, FrameLike, Int32Array
 from features.decay import decay_weights
 from features.errors import ConfigError
 from features.history import History
-from ranker.border import FrameLike
 from ranker.candidates.approximate import Approximate, ItemGraph
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.retrieval import top_by_vectors

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
+from features.arrays import Float32Array, Float64Array, FrameLike, Int32Array, Int64Array
 from features.codes import Codes
 from features.columns import is_codes
 from features.errors import SchemaError
 from features.kernel import kernel
 from features.schema import canonical_ids
-from ranker.evaluation.frames import FrameLike, collect
+from ranker.evaluation.frames import collect
 
 ALPHA = 0.01
 """Of the paper: how much of the wanted shares is mixed into the list's."""

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.arrays import Float64Array
+from features.arrays import Float64Array, FrameLike
 from features.errors import ConfigError
 from ranker.evaluation.evaluate import Embedding, evaluate_per_user
-from ranker.evaluation.frames import FrameLike
 from ranker.evaluation.intervals import bootstrap_interval, paired_interval
 from ranker.evaluation.segments import user_segments
 from ranker.evaluation.significance import effect_size, holm, permutation_p_value

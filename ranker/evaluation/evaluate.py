@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.arrays import Float32Array
+from features.arrays import Float32Array, FrameLike
 from features.errors import ConfigError, SchemaError
 from features.ids import Ids
 from ranker.evaluation.beyond import LIST_METRICS, SYSTEM_METRICS, ListFacts, check_needs
 from ranker.evaluation.calibration import check_categories
-from ranker.evaluation.frames import FrameLike, check_pairs, check_recommendations
+from ranker.evaluation.frames import check_pairs, check_recommendations
 from ranker.evaluation.hits import find_hits
 from ranker.evaluation.intervals import bootstrap_intervals
 from ranker.evaluation.metrics import METRICS, check_metric_name

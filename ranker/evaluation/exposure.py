@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from features.arrays import Float64Array
+from features.arrays import Float64Array, FrameLike
 from features.errors import ConfigError
-from ranker.evaluation.frames import FrameLike, check_pairs, check_recommendations
+from ranker.evaluation.frames import check_pairs, check_recommendations
 
 
 def gini(counts: ArrayLike) -> float:

@@ -8,14 +8,13 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from features.arrays import Int64Array
+from features.arrays import FrameLike, Int64Array
 from features.errors import SchemaError
 from features.ids import Ids
 from features.schema import canonical_ids, check_is_frame
 from ranker.evaluation import kernels
 from ranker.evaluation.runs import over_runs, run_starts
 
-FrameLike = pl.DataFrame | pl.LazyFrame
 IDS = ("user_id", "item_id")
 _N_EXAMPLES = 3
 _TEXT = (pl.String, pl.Categorical, pl.Enum)

@@ -13,12 +13,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.clock import Clock, ClockKind
 from features.errors import ConfigError, SchemaError
 from features.problems import missing_column
 from features.schema import check_interactions
 from ranker.arguments import check_count, is_number
-from ranker.evaluation.frames import FrameLike, collect
+from ranker.evaluation.frames import collect
 
 
 def leave_last_n(

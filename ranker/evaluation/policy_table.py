@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.errors import ConfigError, SchemaError
-from ranker.evaluation.frames import FrameLike, collect
+from ranker.evaluation.frames import collect
 from ranker.evaluation.off_policy import doubly_robust, ips, snips
 
 PROBABILITY, EXPECTED = "probability", "expected_reward"

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from features.arrays import Float64Array
+from features.arrays import Float64Array, FrameLike
 from features.errors import ConfigError, SchemaError
 from features.schema import canonical_ids
 from ranker.arguments import check_count
-from ranker.evaluation.frames import IDS, FrameLike, check_pairs, collect
+from ranker.evaluation.frames import IDS, check_pairs, collect
 from ranker.evaluation.intervals import percentiles, resampled_sums
 
 RATING_METRICS = ("rmse", "mae")

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.errors import ConfigError, SchemaError
 from features.schema import canonical_ids
-from ranker.evaluation.frames import FrameLike, check_pairs, collect
+from ranker.evaluation.frames import check_pairs, collect
 
 HISTORY, POPULARITY = "history_length", "item_popularity"
 """Segments that follow from the log."""

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.clock import Clock, ClockKind
 from features.errors import ConfigError, SchemaError
 from features.problems import missing_column
 from features.schema import check_interactions, time_columns
 from ranker.arguments import check_count
-from ranker.evaluation.frames import FrameLike, collect
+from ranker.evaluation.frames import collect
 
 
 def split_by_time(

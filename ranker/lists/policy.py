@@ -78,11 +78,6 @@ class Policy:
         """SHA-256 of the steps and all their parameters, 64 hexadecimal digits."""
         return fingerprint(self.steps)
 
-    @property
-    def explores(self) -> bool:
-        """Whether lists have a column ``propensity``."""
-        return isinstance(self.steps[-1], Explore)
-
     def prefixes(self) -> Iterator[Policy]:
         """The first step, the first two, and so on."""
         for n in range(1, len(self.steps) + 1):

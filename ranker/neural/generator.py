@@ -13,10 +13,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from features.arrays import AnyArray
+from features.arrays import AnyArray, FrameLike
 from features.errors import ConfigError, ModelFormatError
 from features.history import History
-from ranker.border import FrameLike
 from ranker.candidates.base import Generator
 from ranker.candidates.growth import Growth
 from ranker.candidates.user_keys import keys_after

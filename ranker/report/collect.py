@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.arrays import FrameLike
 from features.schema import canonical_ids
 from ranker.arguments import check_count, check_flag
 from ranker.candidates import TextSimilarity
 from ranker.distribution import package_version
 from ranker.evaluation import compare, evaluate, evaluate_per_user
-from ranker.evaluation.frames import IDS, FrameLike, check_pairs, collect
+from ranker.evaluation.frames import IDS, check_pairs, collect
 from ranker.evaluation.segments import HISTORY, POPULARITY
 from ranker.lists import MMR, diversity_curve
 from ranker.progress import progress_bar
@@ -137,7 +138,6 @@ def collect_report(
             description=description,
             n_train=known.height,
             n_test=truth.height,
-            n_known_users=known["user_id"].n_unique(),
             n_items=known["item_id"].n_unique(),
             n_users=values.height,
             train_span=_span(log),

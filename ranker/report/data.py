@@ -38,8 +38,8 @@ class Facts:
         Of the data, a sentence or two; may be empty.
     n_train, n_test : int
         Events.
-    n_known_users, n_items : int
-        Users and items of the train rows.
+    n_items : int
+        Items of the train rows.
     n_users : int
         Test users who are judged.
     train_span, test_span : pair of str, or None
@@ -59,7 +59,6 @@ class Facts:
     description: str
     n_train: int
     n_test: int
-    n_known_users: int
     n_items: int
     n_users: int
     train_span: tuple[str, str] | None

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from features.arrays import FrameLike
 from features.errors import ConfigError
 from ranker.disk import aside_of, replacing
-from ranker.evaluation.frames import FrameLike
 from ranker.recommender import TwoStageRecommender
 from ranker.report.collect import collect_report
 from ranker.report.page import render_report

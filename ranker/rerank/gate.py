@@ -15,6 +15,7 @@ from ranker.rerank.blend import BLEND, Blend, candidate_blends
 from ranker.rerank.quality import default_gains, graded_ndcg
 from ranker.rerank.table import LabelledTable
 from ranker.rerank.temperature import TEMPERATURES
+from ranker.text import count
 
 TWO_STAGE = "two-stage"
 """Name of the lists that the reranker orders."""
@@ -127,7 +128,7 @@ class GateReport:
         text = (
             f"two-stage NDCG@{self.k} {self.ndcg[TWO_STAGE]:.4f} against {self.ndcg[best]:.4f} by "
             f"{best}, the best first stage: {interval.difference:+.4f} "
-            f"[{interval.low:+.4f}, {interval.high:+.4f}] over {self.n_users} users, "
+            f"[{interval.low:+.4f}, {interval.high:+.4f}] over {count(self.n_users, 'user')}, "
             f"{self.verdict}"
         )
         if self.losses:

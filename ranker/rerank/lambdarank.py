@@ -38,7 +38,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 _Metric: TypeAlias = Callable[[Float64Array, Any], tuple[str, float, bool]]
 
-_MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
+MAX_GROUP_ROWS = 10_000  # LightGBM refuses larger query groups
 _SMOOTHED = 10  # trees
 _BINNED_ROWS = 50_000  # enough for its bins; it keeps a copy in float64 of so many rows
 
@@ -177,9 +177,9 @@ class LambdaRank:
                     f"label_gain={self.label_gain!r} makes all labels of the freshest window worth "
                     f"nothing; give a grade that it has a gain, or longer label windows"
                 )
-        if longest > _MAX_GROUP_ROWS:
+        if longest > MAX_GROUP_ROWS:
             raise ConfigError(
-                f"a user has {longest} candidates, LightGBM takes at most {_MAX_GROUP_ROWS} rows "
+                f"a user has {longest} candidates, LightGBM takes at most {MAX_GROUP_ROWS} rows "
                 f"in a query group; lower n_candidates"
             )
         if any((table.position > 0).any() for table in tables):

@@ -133,7 +133,7 @@ def test_no_rule_is_ever_broken_and_no_list_could_be_longer(data):
         own = dict(case.ranked(user))
         for item, score in zip(items, lists.score[user].tolist(), strict=False):
             assert score == own[item] if item in own else np.isnan(score)
-    if policy.explores:
+    if isinstance(policy.steps[-1], Explore):
         assert ((lists.propensity > 0) & (lists.propensity <= 1)).all()
 
 
