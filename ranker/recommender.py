@@ -33,6 +33,7 @@ from ranker.explain.explainer import Explainer
 from ranker.fitting import Fitting, Settings
 from ranker.funnel import FunnelCounts, Headroom
 from ranker.grades import Grades
+from ranker.heap import give_back_freed
 from ranker.holdout import Holdout, n_judging
 from ranker.labelling import unseen
 from ranker.learned import Learned
@@ -153,7 +154,7 @@ class TwoStageRecommender(Learned):
         grades: Grades | None = None,
         negatives: Negatives | None = None,
         cold_share: float = 0.05,
-        chunk_size: int = 1024,
+        chunk_size: int = 256,
         n_threads: int = 0,
         random_state: int = 0,
     ) -> None:
@@ -242,6 +243,8 @@ class TwoStageRecommender(Learned):
         """
         fitting = Fitting.begin(Settings.of(self), interactions, items, users)
         self._serve(*fitting.train(impressions))
+        del fitting
+        give_back_freed()
         return self
 
     def tune(

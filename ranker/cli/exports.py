@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from features.errors import ConfigError, ExportError, RankerError
 from ranker.cli.commands import cast_ids, load_model, print_json, say
-from ranker.cli.heap import keep_heap_small
 from ranker.config import load_config
+from ranker.heap import keep_heap_small
 from ranker.query import Query
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ import polars as pl
 from synthetic_log import Size, make_log
 
 from ranker import ALS, LambdaRank, Popularity, TwoStageRecommender, export_recommendations
-from ranker.cli.heap import keep_heap_small
 from ranker.export import verify_export
+from ranker.heap import keep_heap_small
 
 LOG = Size(1_100_000, 100_000, 5_500_000)  # some of the users have no event
 SMALL = Size(6_000, 2_000, 60_000)

@@ -125,7 +125,7 @@ def test_the_limit_changes_no_byte(tmp_path: Path) -> None:
 
 HEAPS = """
 import ctypes, sys, threading, time
-from ranker.cli.heap import keep_heap_small
+from ranker.heap import keep_heap_small
 libc = ctypes.CDLL(None)
 libc.fopen.restype = ctypes.c_void_p
 
