@@ -24,6 +24,7 @@ GateMode = Literal["warn", "fallback", "blend"]
 GATE_MODES: tuple[GateMode, ...] = ("warn", "fallback", "blend")
 
 _MIN_USERS = 30
+_MIN_COLD = 10  # users without events who decide whether the second stage serves such users
 _NO_HISTORY = "history 0"
 _HISTORY_BINS = {"0": (0, 0), "1-2": (1, 2), "3-9": (3, 9), "10+": (10, np.inf)}
 
@@ -60,8 +61,9 @@ class GateReport:
     cold : dict of system to float
         Mean NDCG@k over those who had no events before; empty if there are none.
     cold_winner : str
-        What to serve to them: the popular list, unless a system is better for certain (the
-        paired interval is above zero, over enough of them).
+        What to serve to them: the popular list or, over ten of them or more, the second stage if
+        its mean is larger. Another system only where it is better for certain than that (the
+        paired interval is above zero, over thirty or more).
     k : int
     n_users, n_cold : int
         Users that judge, and users without events before.
@@ -205,7 +207,7 @@ def open_gate(
     scores : mapping of system to float32 array [n_rows]
         With :data:`TWO_STAGE` among them.
     fill : str
-        The system that serves users without events, for want of proof of a better one.
+        The system that serves users without events where the second stage is not better.
     k : int
     gains : sequence of float, optional
         What each grade from 0 is worth. Default: ``2**grade - 1``.
@@ -241,7 +243,7 @@ def open_gate(
         ndcg=overall.ndcg,
         against=overall.against,
         cold={name: float(values.mean()) for name, values in cold.items() if n_cold},
-        cold_winner=_cold_winner(cold, fill, random_state) if n_cold >= _MIN_USERS else fill,
+        cold_winner=_cold_winner(cold, fill, n_cold, random_state),
         k=k,
         n_users=overall.n_users,
         n_cold=n_cold,
@@ -316,7 +318,16 @@ def _segment(of_groups: Mapping[str, Float64Array], user: Int64Array, random_sta
     )
 
 
-def _cold_winner(values: Mapping[str, Float64Array], fill: str, random_state: int) -> str:
-    best = max(values, key=lambda system: values[system].mean())
-    proof = paired_interval(values[best], values[fill], random_state=random_state)
-    return best if proof.low > 0 else fill
+def _cold_winner(
+    values: Mapping[str, Float64Array], fill: str, n_cold: int, random_state: int
+) -> str:
+    if n_cold < _MIN_COLD:
+        return fill
+    means = {system: of_system.mean() for system, of_system in values.items()}
+    # Trees learn from such users too: they need no more proof than the popular list does.
+    winner = TWO_STAGE if means[TWO_STAGE] > means[fill] else fill
+    best = max(means, key=lambda system: means[system])
+    if n_cold < _MIN_USERS or best == winner:
+        return winner
+    proof = paired_interval(values[best], values[winner], random_state=random_state)
+    return best if proof.low > 0 else winner

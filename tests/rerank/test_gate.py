@@ -153,13 +153,32 @@ def gate_of_cold(n_cold: int, n_better: int, *, n_warm: int = 5) -> GateReport:
         (0, 0, "popular"),
     ],
 )
-def test_cold_users_get_the_popular_list_unless_another_is_better_for_certain(
+def test_cold_users_get_the_popular_list_unless_a_source_is_better_for_certain(
     n_cold, n_better, winner
 ):
     gate = gate_of_cold(n_cold, n_better)
     assert gate.cold_winner == winner
     assert gate.n_cold == n_cold
     assert gate.best_first_stage == "own", "users with events alone judge"
+
+
+@pytest.mark.parametrize(
+    ("n_cold", "n_better", "winner"),
+    [
+        (10, 6, TWO_STAGE),  # its mean is larger, though not for certain
+        (9, 9, "popular"),  # too few of them to tell
+        (10, 5, "popular"),  # equal means
+        (10, 4, "popular"),
+        (60, 60, TWO_STAGE),
+    ],
+)
+def test_cold_users_get_the_second_stage_where_its_mean_is_larger(n_cold, n_better, winner):
+    popular = np.tile(np.array([1, 0], np.float32), n_cold)
+    labels = [[0, 1]] * n_better + [[1, 0]] * (n_cold - n_better)
+    table = table_of(labels, is_cold=[True] * n_cold)
+    scores = {TWO_STAGE: -popular, "popular": popular, "own": -popular}
+    gate = open_gate(table, scores, fill="popular", k=1, random_state=0)
+    assert gate.cold_winner == winner
 
 
 def test_no_cold_users():
