@@ -377,6 +377,8 @@ class TwoStageRecommender(Learned):
         except Exception:
             self._serve(*served)
             raise
+        del served, former
+        give_back_freed()
         if logger.isEnabledFor(logging.INFO):
             logger.info("refreshed: %s", self.staleness)
         return self

@@ -324,7 +324,7 @@ def train_reranker(
     sizes = [max(1, n) for n in model.sizes]
     model = reranker.fit(everything, names, n_trees=sizes, **settings)
     several = f"{len(sizes)} forests that differ by {reranker.vary}, of " if len(sizes) > 1 else ""
-    trees = ", ".join([*map(str, sizes[:-1]), count(sizes[-1], "tree")])
+    trees = ", ".join(map(count, sizes)) + (" tree" if sizes == [1] else " trees")
     choice = f"{reranker.objective}, {several}{trees}"
     return TrainedReranker(model, gate, choice, sight, recall)
 

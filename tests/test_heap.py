@@ -9,11 +9,12 @@ import sys
 import pytest
 
 PROGRAM = """
+import os
 from pathlib import Path
 from ranker.heap import give_back_freed
 
 def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 held = [bytearray(2_000) for _ in range(100_000)]
 held = held[::1_000]  # each pins what lies below it

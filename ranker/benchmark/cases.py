@@ -1,4 +1,4 @@
-"""Published protocols: which data, cut how, judged by what.
+"""Published protocols, and a few of our own: which data, cut how, judged by what.
 
 A protocol says which rows may be known, which are asked for, which items compete and which metrics
 count. It says nothing of a system: whoever is judged gets the same frames.
@@ -225,11 +225,9 @@ def _train_test(folder: Path, _seed: int, *, column: str) -> Case:
 def _random_quarters(folder: Path, seed: int) -> Case:
     """A random quarter of each user's ratings, without regard to time, five times."""
     log = _log(folder).select(KEYS[:2]).sort(KEYS[:2])
-    splits = []
-    for place in range(5):
-        is_asked = (pl.col("place") - 0.5) / pl.len().over("user_id") <= 0.25
-        splits.append(_drawn_apart(log, 5 * seed + place, is_asked))
-    return Case(tuple(splits), items=_items(folder))
+    is_asked = (pl.col("place") - 0.5) / pl.len().over("user_id") <= 0.25
+    splits = tuple(_drawn_apart(log, 5 * seed + number, is_asked) for number in range(5))
+    return Case(splits, items=_items(folder))
 
 
 def _drawn_known(folder: Path, seed: int, *, n_known: int) -> Case:
@@ -374,7 +372,7 @@ _ALL = [
     Protocol(
         "citeulike-a",
         "citeulike-a",
-        "10 articles of each user are known, the others asked for",
+        "10 articles of each user, those of the published split, are known, the others asked for",
         _DEEP,
         _with(_train_test, column="split_p10"),
     ),

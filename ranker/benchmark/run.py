@@ -31,7 +31,7 @@ def run(
     preset: str = "balanced",
     random_state: int = 0,
 ) -> list[Outcome]:
-    """Run published protocols, each in a process of its own.
+    """Run protocols, each in a process of its own.
 
     Parameters
     ----------

@@ -18,11 +18,15 @@ from ranker.neural import (
     TextContent,
     TwoTower,
 )
+from ranker.neural.history_model import Batch
+from ranker.neural.interaction_rows import Tower
 from ranker.neural.layers import pick, spread
+from ranker.neural.ncf import _Network
+from ranker.neural.recency_mean import RecencyMean
 from tests.content import people_of
 from tests.logs import history_of, make_log
 
-# Large batches, so that there is enough of each sum for two threads.
+# Large batches, so that there is enough of most sums for two threads.
 LARGE = {"batch_size": 6_000, "n_negatives": 8}
 TOWERS = {"towers": (32, 16)}
 
@@ -70,16 +74,40 @@ def items(log):
     ],
 )
 def test_trap_threads_change_no_weight(log, items, kind, parameters):
-    first, *others = on_threads(
-        lambda: (
-            kind(epochs=1, random_state=0, **parameters)
-            .fit(log, items=items, users=people_of(log))
-            .arrays()
-        )
-    )
-    for name, array in first.items():
-        for other in others:
-            np.testing.assert_array_equal(array, other[name], err_msg=name)
+    check_weights(kind(epochs=1, random_state=0, **parameters), log, items)
+
+
+def test_trap_threads_change_no_weight_of_towers_without_ratings(items):
+    frame = make_log("shared", n_users=300, n_items=200, n_events=6_000).drop("weight")
+    towers = DeepMatrixFactorization(epochs=1, random_state=0, **TOWERS, **LARGE)
+    check_weights(towers, history_of(frame), items)
+
+
+def test_trap_threads_change_no_gradient_of_single_numbers():
+    """Of more rows than the fits above have: torch shares a sum out above 32,768 values."""
+    rng = np.random.default_rng(2)
+    n, length = 40_000, 200
+    tower = Tower(5, (8, 4), is_rating=True, dropout=0.0, init_std=0.1)
+    sums = torch.from_numpy(rng.random((n, tower.layers[0].in_features + 2))).float()
+    mean = RecencyMean(4, 10.0, is_deep=False)
+    events = torch.from_numpy(rng.normal(size=(2, length, 4))).float()
+    batch = Batch(*(torch.zeros((2, length), dtype=torch.int64) for _ in Batch._fields))
+    network = _Network(9, 9, 4, (), 0.1)
+    pairs = torch.from_numpy(rng.normal(size=(n, 4))).float()
+
+    def gradients():
+        for module in (tower, mean, network):
+            module.zero_grad()
+        (tower(sums)[1] * sums[:, 0]).sum().backward()
+        mean(events, batch).square().sum().backward()
+        network(pairs, pairs).square().sum().backward()
+        numbers = (tower.level, mean.log_half_life, network.out.bias)
+        return [number.grad.clone() for number in numbers]
+
+    first, *others = on_threads(gradients)
+    assert all(gradient.abs() > 1e-3 for gradient in first)
+    for other in others:
+        assert first == other
 
 
 @pytest.mark.parametrize("shape", [(7,), (7, 3), ()])
@@ -113,3 +141,12 @@ def on_threads(do):
     finally:
         torch.set_num_threads(n_threads)
     return found
+
+
+def check_weights(generator, log, items):
+    first, *others = on_threads(
+        lambda: generator.unfitted(0).fit(log, items=items, users=people_of(log)).arrays()
+    )
+    for name, array in first.items():
+        for other in others:
+            np.testing.assert_array_equal(array, other[name], err_msg=name)

@@ -181,6 +181,29 @@ def test_cold_users_get_the_second_stage_where_its_mean_is_larger(n_cold, n_bett
     assert gate.cold_winner == winner
 
 
+@pytest.mark.parametrize(
+    ("n_cold", "right", "winner"),
+    [
+        (60, (32, 5, 34), TWO_STAGE),  # own is better than popular for certain, not than the trees
+        (60, (32, 30, 60), "own"),
+        (29, (10, 5, 29), TWO_STAGE),  # too few for proof
+        (60, (5, 32, 34), "popular"),
+    ],
+)
+def test_cold_users_get_a_source_only_if_better_for_certain_than_what_they_would_get(
+    n_cold, right, winner
+):
+    """Of each system: how many users, from the first on, have the relevant row on top."""
+    table = table_of([[1, 0]] * n_cold, is_cold=[True] * n_cold)
+    scores = {
+        system: np.where(np.arange(n_cold) < n, 1, -1).repeat(2) * np.tile([1.0, -1.0], n_cold)
+        for system, n in zip((TWO_STAGE, "popular", "own"), right, strict=True)
+    }
+    scores = {system: values.astype(np.float32) for system, values in scores.items()}
+    gate = open_gate(table, scores, fill="popular", k=1, random_state=0)
+    assert gate.cold_winner == winner
+
+
 def test_no_cold_users():
     table = table_of([[1, 0]])
     scores = {TWO_STAGE: np.array([1, 0], np.float32), "popular": np.array([0, 1], np.float32)}
