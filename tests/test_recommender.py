@@ -605,7 +605,7 @@ def test_staleness_counts_what_came_after_the_fit():
     assert found.share == 18 / (LOG.height + 18)
     assert found.age == newer()["timestamp"].max() - LOG["timestamp"].max()
     assert "18 events" in str(found)
-    assert "1 new users and of 1 new items" in str(found)
+    assert "1 new user and of 1 new item" in str(found)
     assert small().fit(LOG.drop("timestamp")).staleness.age is None
 
 

@@ -76,7 +76,9 @@ def test_several_columns_are_averaged():
 
 
 def test_columns_that_are_not_there():
-    with pytest.raises(ConfigError, match=r"no columns \['job'\]; they have \['age', 'height'\]"):
+    with pytest.raises(
+        ConfigError, match=r"no columns \['job'\]; expected some of \['age', 'height'\]"
+    ):
         SegmentPopularity(columns=["job"]).fit(history_from(TAKEN, 5), users=USERS)
 
 
@@ -130,7 +132,9 @@ def test_a_category_proposes_only_so_many():
 
 
 def test_a_category_column_that_is_not_there():
-    with pytest.raises(ConfigError, match=r"no column 'colour'; they have \['kind', 'tags'\]"):
+    with pytest.raises(
+        ConfigError, match=r"no column 'colour'; expected one of \['kind', 'tags'\]"
+    ):
         CategoryPopularity(column="colour").fit(history_from(TAKEN, 5), items=ITEMS)
 
 
