@@ -27,6 +27,7 @@ _SCORES = {"Float32": ("real", pl.Float32()), "Float64": ("double precision", pl
 # Whoever reads the view holds the swap up, and a swap that waits holds up those who come later.
 _LOCK_TIMEOUT, _ATTEMPTS, _PAUSE_SECONDS = "2s", 30, 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
+_LOCK_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0.0)  # seconds after each failed attempt
 _LONGEST_NAME = 63 - 13  # of PostgreSQL's 63 bytes, less those of a version
 
 
@@ -131,10 +132,20 @@ def _find_view(cursor: Any, name: str) -> _Name:
             f"{_LONGEST_NAME} bytes."
         )
     view = _Name((schemas or [_one(cursor, "SELECT current_schema()") or "public"])[0], own)
-    # Held until the connection ends.
-    if not _one(cursor, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", str(view)):
-        raise ExportError(f"another call is publishing to {view}: wait for it.")
+    _lock(cursor, view)
     return view
+
+
+def _lock(cursor: Any, view: _Name) -> None:
+    """Keep others from publishing to a view until the connection ends.
+
+    The lock of a call that has ended is there until the server has noticed that it hung up.
+    """
+    for pause in _LOCK_PAUSES:
+        if _one(cursor, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", str(view)):
+            return
+        time.sleep(pause)
+    raise ExportError(f"another call is publishing to {view}: wait for it.")
 
 
 def _shown(cursor: Any, view: _Name) -> _Name | None:

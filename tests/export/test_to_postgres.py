@@ -126,6 +126,23 @@ def test_readers_never_see_a_mix_or_nothing(url: str, tmp_path: Path) -> None:
     assert seen == {(N_USERS * K, "a", "a"), (N_USERS * K, "b", "b")}
 
 
+def test_the_lock_of_a_call_that_has_just_ended_is_waited_for(url: str, tmp_path: Path) -> None:
+    folder = export_of("a", tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with (
+            closing(dbapi.connect(url, autocommit=True)) as connection,
+            closing(connection.cursor()) as cursor,
+        ):
+            view = '"public"."recommendations"'
+            cursor.execute(f"SELECT pg_advisory_lock(hashtextextended('{view}', 0))")
+            cursor.fetchall()
+            publishing = pool.submit(publish_to_postgres, folder, url)
+            with pytest.raises(TimeoutError):
+                publishing.result(timeout=0.3)
+        publishing.result(timeout=60)
+    assert served(url) == (N_USERS * K, "a", "a")
+
+
 @pytest.mark.parametrize("n_bytes", [300, 3_000, 12_000, 25_000])
 def test_a_connection_that_is_cut_leaves_the_old_lists(
     url: str, tmp_path: Path, n_bytes: int
