@@ -32,6 +32,7 @@ from ranker.config.sections import (
     ModelConfig,
     SplitConfig,
 )
+from ranker.text import count
 
 _SECTIONS = ("data", "split", "model", "evaluate", "export")
 
@@ -77,7 +78,7 @@ def load_config(path: str | Path) -> Config:
     problems = [problem for section in sections for problem in section.problems]
     problems += unknown_names(content, sections)
     if problems:
-        head = f"{path}: {len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        head = f"{path}: {count(len(problems), 'problem')}"
         raise ConfigError("\n".join([head, *(f"  - {problem}" for problem in problems)]))
     return config
 

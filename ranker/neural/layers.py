@@ -39,6 +39,8 @@ def spread(number: torch.Tensor, n: int) -> torch.Tensor:
     -------
     tensor [n]
     """
+    if not torch.is_grad_enabled():
+        return number.reshape(1).expand(n)  # nothing is added up: lists need no copies
     return pick(number.reshape(1), torch.zeros(n, dtype=torch.int64, device=number.device))
 
 

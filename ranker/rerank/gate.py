@@ -243,7 +243,7 @@ def open_gate(
         ndcg=overall.ndcg,
         against=overall.against,
         cold={name: float(values.mean()) for name, values in cold.items() if n_cold},
-        cold_winner=_cold_winner(cold, fill, n_cold, random_state),
+        cold_winner=_cold_winner(cold, fill, random_state),
         k=k,
         n_users=overall.n_users,
         n_cold=n_cold,
@@ -318,9 +318,8 @@ def _segment(of_groups: Mapping[str, Float64Array], user: Int64Array, random_sta
     )
 
 
-def _cold_winner(
-    values: Mapping[str, Float64Array], fill: str, n_cold: int, random_state: int
-) -> str:
+def _cold_winner(values: Mapping[str, Float64Array], fill: str, random_state: int) -> str:
+    n_cold = len(values[TWO_STAGE])
     if n_cold < _MIN_COLD:
         return fill
     means = {system: of_system.mean() for system, of_system in values.items()}
