@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from ranker.benchmark.cases import PROTOCOLS, Case, Protocol, Split, load_case
+from ranker.benchmark.cuts import Case, Split
 from ranker.benchmark.outcome import Outcome
+from ranker.benchmark.protocols import PROTOCOLS, Protocol, load_case
 from ranker.benchmark.published import PUBLISHED, PublishedRow
 from ranker.benchmark.run import run
 from ranker.benchmark.table import format_outcome

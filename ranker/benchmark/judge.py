@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import Float64Array
-from ranker.benchmark.cases import Split
+from ranker.benchmark.cuts import Split
 from ranker.evaluation import evaluate_per_user
 from ranker.evaluation.intervals import percentiles, resampled_sums
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ranker.benchmark.cases import Protocol, find_protocol
+from ranker.benchmark.protocols import Protocol, find_protocol
 from ranker.benchmark.published import PUBLISHED, PublishedRow
 
 

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ranker.benchmark.cases import PROTOCOLS, Protocol, find_protocol
 from ranker.benchmark.outcome import Outcome
+from ranker.benchmark.protocols import PROTOCOLS, Protocol, find_protocol
 from ranker.recommender import TwoStageRecommender
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from ranker.benchmark.cases import Case, Protocol, Split
+from ranker.benchmark.cuts import Case, Split
 from ranker.benchmark.judge import among, list_values, rating_values
+from ranker.benchmark.protocols import Protocol
 from ranker.evaluation import parse_metric
 from ranker.recommender import TwoStageRecommender
 

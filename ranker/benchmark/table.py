@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from ranker.benchmark.cases import PROTOCOLS
 from ranker.benchmark.outcome import Outcome
+from ranker.benchmark.protocols import PROTOCOLS
 from ranker.text import count, format_table, hanging
 
 _OURS = "*"

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from features.errors import RankerError
-from ranker.benchmark.cases import find_protocol
 from ranker.benchmark.judge import summary
 from ranker.benchmark.outcome import Outcome
+from ranker.benchmark.protocols import find_protocol
 from ranker.benchmark.systems import DEEP_MF, SERVED, engine_values, rating_model_values
 
 

@@ -31,8 +31,9 @@ from features.clock import Clock
 from features.schema import check_interactions
 from ranker import TwoStageRecommender
 from ranker.benchmark import Case, Split, load_case
-from ranker.benchmark.cases import PROTOCOLS, count_anew
+from ranker.benchmark.cuts import count_anew
 from ranker.benchmark.judge import list_values, summary
+from ranker.benchmark.protocols import PROTOCOLS
 from ranker.datasets import load_complete_journey
 from ranker.evaluation import split_new_items
 from ranker.neural import TwoTower

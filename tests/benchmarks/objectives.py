@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from ranker import LambdaRank, TwoStageRecommender, compare
-from ranker.benchmark.cases import load_case
+from ranker.benchmark import load_case
 
 VARIANTS = {
     "lambdarank": LambdaRank(),

@@ -86,6 +86,22 @@ def test_some_rows_of_each_user_are_drawn_to_be_known(tmp_path, log):
     assert pairs(other.test) != pairs(split.test) == pairs(again.test)
 
 
+def test_the_lowest_numbers_are_told_in_their_order(tmp_path, log):
+    known = (
+        pl.when(pl.col("item_id") < N_ITEMS // 2).then(pl.lit("train")).otherwise(pl.lit("test"))
+    )
+    frame = log.select("user_id", "item_id").unique().with_columns(split_p10=known)
+    folder = write(tmp_path, "citeulike-a", frame)
+    (split,) = load_case("citeulike-a-in-order", folder).splits
+    (unordered,) = load_case("citeulike-a", folder).splits
+    assert pairs(split.train) == pairs(unordered.train)
+    assert pairs(split.test) == pairs(unordered.test)
+    in_order = split.train.sort("user_id", "timestamp")
+    assert in_order.equals(split.train.sort("user_id", "item_id"))
+    places = in_order.group_by("user_id").agg("timestamp")
+    assert all(places == list(range(len(places))) for places in places["timestamp"].to_list())
+
+
 def test_linked_items_stand_beside_what_is_written_in_an_item(tmp_path, log):
     part = pl.when(pl.col("timestamp") < 4).then(pl.lit("train")).otherwise(pl.lit("test"))
     items = pl.DataFrame({"item_id": range(N_ITEMS - 1, -1, -1), "tags": [["x"]] * N_ITEMS})
