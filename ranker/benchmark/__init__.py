@@ -1,4 +1,4 @@
-"""Published protocols run end to end, our figures beside those of others.
+"""Protocols run end to end, our figures beside those that others published.
 
 >>> from ranker import benchmark
 >>> sorted(benchmark.PROTOCOLS)[:2]

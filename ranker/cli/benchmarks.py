@@ -1,4 +1,4 @@
-"""The command that runs published protocols."""
+"""The command that runs protocols of the literature, and a few of our own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def benchmark(
     list: bool,  # noqa: A002
     quiet: bool,
 ) -> int:
-    """Run published protocols, print our figures beside those of others; 1 where one failed."""
+    """Run protocols, print our figures beside those of others; 1 where one failed."""
     from ranker.benchmark import PROTOCOLS
     from ranker.benchmark.run import run_each
     from ranker.benchmark.table import format_outcome, format_overview, format_protocols

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import ConfigError, ExportError
+from ranker.arguments import check_count
 from ranker.disk import remove_leftovers
 from ranker.distribution import package_version
 from ranker.export.files import (
@@ -159,12 +160,13 @@ def export_recommendations(
     """
     started = time.perf_counter()
     optional = {"n_shards": n_shards, "n_workers": n_workers}
-    _check_positive(k=k, chunk_size=chunk_size)
-    _check_positive(**{name: n for name, n in optional.items() if n is not None})
+    given = {name: n for name, n in optional.items() if n is not None}
+    check_count(k=k, chunk_size=chunk_size, **given)
+    k = int(k)  # which a plan holds as JSON
     if engine not in {"local", "ray"}:
-        raise ConfigError(f"engine is {engine!r}; expected 'local' or 'ray'.")
+        raise ConfigError(f"engine={engine!r}; expected 'local' or 'ray'")
     if policy is not None and not isinstance(policy, Policy):
-        raise ConfigError(f"policy is {policy!r}; expected ranker.lists.Policy([step, ...])")
+        raise ConfigError(f"policy={policy!r}; expected ranker.lists.Policy([step, ...])")
     find_format(format)
     users, n_duplicates = unique_users(user_ids, recommender.user_ids)
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -177,7 +179,7 @@ def export_recommendations(
         policy=None if policy is None else policy.fingerprint,
         n_users=len(users),
         users_sha256=users_digest(users),
-        n_shards=default_n_shards(len(users), k) if n_shards is None else n_shards,
+        n_shards=default_n_shards(len(users), k) if n_shards is None else int(n_shards),
         format=format,
         schema=schema_names(request.lists(users.clear())),
         package_version=package_version(),
@@ -214,13 +216,6 @@ def export_recommendations(
         n_resumed=len(finished),
         seconds=time.perf_counter() - started,
     )
-
-
-def _check_positive(**parameters: int) -> None:
-    for name, value in parameters.items():
-        # `type`, since True would pass for 1.
-        if type(value) is not int or value < 1:
-            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
 
 
 def _agree_on_plan(folder: Path, plan: ExportPlan, *, adopt_n_shards: bool) -> ExportPlan:

@@ -119,7 +119,7 @@ def test_mistakes_are_told_before_anything_is_computed(fitted):
         fitted.recommend(policy=Policy([MMR("popular")]))
     with pytest.raises(ConfigError, match=r"expected ranker\.lists\.Policy"):
         fitted.policy_effect(Cap("brand", 1), LOG)
-    with pytest.raises(ConfigError, match=r"policy is .*expected ranker\.lists\.Policy"):
+    with pytest.raises(ConfigError, match=r"policy=MMR.*expected ranker\.lists\.Policy"):
         export_recommendations(fitted, None, "nowhere", policy=MMR("als"))
 
 
