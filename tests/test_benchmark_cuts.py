@@ -220,6 +220,7 @@ FACTS = {
     "ml-1m-ncf": (6_040, 994_169, 3_706),
     "gowalla-lightgcn": (29_858, 810_128, 40_981),
     "citeulike-a": (5_139, 55_510, 16_980),
+    "citeulike-a-in-order": (5_139, 55_510, 16_980),
     "citeulike-a-drawn": (5_139, 55_510, 16_980),
     "citeulike-a-p1": (5_551, 5_551, 16_980),
     "ml-100k": (943, 74_887, 1_682),
@@ -250,6 +251,10 @@ def test_sizes_are_the_published_ones(name, data_folder):
     if case.exclude_seen:
         known = split.train if split.histories is None else split.histories
         assert split.test.join(known, on=["user_id", "item_id"], how="semi").is_empty()
+    if name == "citeulike-a-in-order":
+        highest = split.train.group_by("user_id").agg(highest=pl.col("item_id").max())
+        later = split.test.join(highest, on="user_id").select(pl.col("item_id") > pl.col("highest"))
+        assert later.to_series().all(), "the split was made by the numbers"
     if name == "ml-1m-ncf":
         assert split.competitors is not None
         n = split.competitors.group_by("user_id").len()["len"]

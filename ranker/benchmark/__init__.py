@@ -1,4 +1,4 @@
-"""Protocols run end to end, our figures beside those that others published.
+"""Protocols run end to end, our figures beside those of others.
 
 >>> from ranker import benchmark
 >>> sorted(benchmark.PROTOCOLS)[:2]

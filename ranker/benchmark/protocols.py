@@ -166,7 +166,7 @@ _ALL = [
     Protocol(
         "citeulike-a-in-order",
         "citeulike-a",
-        "the same, told in the order of the articles' numbers, by which the split was made",
+        "the 10 published articles of each user, told in the order of their numbers",
         _DEEP,
         _with(cuts.lowest_numbers, column="split_p10"),
     ),

@@ -135,7 +135,7 @@ def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         subparsers,
         "benchmark",
         benchmarks.benchmark,
-        "published protocols, our figures and others",
+        "protocols, our figures beside those of others",
     )
     benchmark.add_argument("names", metavar="NAME", nargs="*", help="protocols; all by default")
     benchmark.add_argument(

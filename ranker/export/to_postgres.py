@@ -128,8 +128,8 @@ def _find_view(cursor: Any, name: str) -> _Name:
     *schemas, own = name.split(".")
     if len(schemas) > 1 or not own or len(own.encode()) > _LONGEST_NAME:
         raise ConfigError(
-            f"name is {name!r}; expected that of a view, or schema.view, of at most "
-            f"{_LONGEST_NAME} bytes."
+            f"name={name!r}; expected that of a view, or schema.view, of at most "
+            f"{_LONGEST_NAME} bytes"
         )
     view = _Name((schemas or [_one(cursor, "SELECT current_schema()") or "public"])[0], own)
     _lock(cursor, view)

@@ -13,6 +13,7 @@ import polars as pl
 
 from features.errors import ConfigError, ExportError, MissingExtraError
 from ranker.addresses import without_password
+from ranker.arguments import check_count
 from ranker.export.formats import FORMATS
 from ranker.export.published import PublishResult, check_scheme, told
 from ranker.export.verify import finished_manifest, verified_lists
@@ -66,9 +67,8 @@ def publish_to_redis(
     check_scheme(url, "redis", "rediss")
     # The keys of a version are found by a pattern, in which other signs would have a meaning.
     if not re.fullmatch(r"[\w.:-]+", name, re.ASCII):
-        raise ConfigError(f"name is {name!r}; expected letters, digits, '_', '.', ':' and '-'.")
-    if type(keep_old_seconds) is not int or keep_old_seconds < 1:
-        raise ConfigError(f"keep_old_seconds is {keep_old_seconds!r}; expected 1 or more.")
+        raise ConfigError(f"name={name!r}; expected letters, digits, '_', '.', ':' and '-'")
+    check_count(keep_old_seconds=keep_old_seconds)
     folder, manifest = finished_manifest(path)
     version = manifest.sha256[:12]
     n_users = n_rows = 0
@@ -81,7 +81,7 @@ def publish_to_redis(
                 lock.reacquire()  # for another minute; fails where it was lost meanwhile
             n_rows += lists.height
         client.set(f"{name}:current", version)
-        _expire_others(client, lock, name, version, keep_old_seconds)
+        _expire_others(client, lock, name, version, int(keep_old_seconds))
     return PublishResult(
         target=without_password(url),
         name=name,

@@ -197,5 +197,5 @@ def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_engine_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="engine='spark'; expected 'local' or 'ray'"):
         export(tmp_path, Savable(user_ids=USERS), engine="spark")
-    with pytest.raises(ConfigError, match="n_workers is 0"):
+    with pytest.raises(ConfigError, match="n_workers=0;"):
         export(tmp_path, Savable(user_ids=USERS), engine="ray", n_workers=0)

@@ -146,11 +146,18 @@ def test_users_beyond_the_range_of_the_models_dtype(tmp_path: Path) -> None:
         export_recommendations(fake, [1, 300], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["k", "chunk_size", "n_shards"])
+@pytest.mark.parametrize("name", ["k", "chunk_size", "n_shards", "n_workers"])
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "5"])
 def test_parameters_out_of_range(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{name}={re.escape(repr(value))};"):
         export_recommendations(FakeRecommender(), None, tmp_path, **{name: value})  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_count(tmp_path: Path) -> None:
+    fake = FakeRecommender()
+    made = export_recommendations(fake, None, tmp_path, k=np.int64(3), n_shards=np.int64(2))
+    assert verify_export(tmp_path).n_rows == made.n_rows
+    assert export_recommendations(fake, None, tmp_path, k=3, n_shards=2).n_resumed == 2
 
 
 @pytest.mark.parametrize(

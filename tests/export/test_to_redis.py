@@ -199,7 +199,7 @@ def test_names_that_are_none(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, 1.5, True])
 def test_seconds_that_are_none(tmp_path: Path, seconds: object) -> None:
-    with pytest.raises(ConfigError, match="keep_old_seconds is"):
+    with pytest.raises(ConfigError, match="keep_old_seconds="):
         publish_to_redis(tmp_path, "redis://h", keep_old_seconds=seconds)  # type: ignore[arg-type]
 
 
