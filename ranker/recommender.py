@@ -63,7 +63,7 @@ class TwoStageRecommender(Learned):
 
     Parameters
     ----------
-    generators : sequence of (name, Generator), optional
+    generators : sequence of (name, Generator) or mapping, optional
         The sources of candidates; the names are yours and appear in frames and reports.
         Default: what suits the data. ``"neural"``: that, and where timestamps only order each
         user's events a network over them besides, which takes minutes and the extra ``neural``:
@@ -141,7 +141,10 @@ class TwoStageRecommender(Learned):
     def __init__(
         self,
         *,
-        generators: Sequence[tuple[str, Generator]] | Literal["neural"] | None = None,
+        generators: Sequence[tuple[str, Generator]]
+        | Mapping[str, Generator]
+        | Literal["neural"]
+        | None = None,
         features: FeatureStage | None = None,
         reranker: LambdaRank | None = None,
         holdout: Holdout | None = None,
