@@ -115,6 +115,20 @@ class Border:
         asked = self.user_dtype.canonical(as_ids(user_ids, "user_ids"), "user_id")
         return self.history.select(asked.unique(maintain_order=True) if len(asked) > 1 else asked)
 
+    def histories_of(self, user_id: pl.Series, histories: FrameLike | None) -> History:
+        """What is known of the users of a column, in the order in which they come.
+
+        Parameters
+        ----------
+        user_id : Series
+        histories : DataFrame or LazyFrame, optional
+            As in :meth:`asked`: events that are all that is to be known of these users.
+        """
+        distinct = user_id.unique(maintain_order=True)
+        if histories is None:
+            return self.asked(distinct, None)
+        return self.asked(None, histories).select(distinct)
+
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Ids in the dtypes in which they came."""
         dtypes = {"user_id": self.user_dtype, "item_id": self.item_dtype}

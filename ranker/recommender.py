@@ -528,7 +528,7 @@ class TwoStageRecommender(Learned):
         self._fitted()
         exclude = self._excludes_seen(exclude_seen)
         frames = self._map(
-            self._whom(user_ids, histories),
+            self._border.asked(user_ids, histories),
             lambda part: self._server.candidates(part, exclude_seen=exclude).frame(),
             "candidates",
         )
@@ -551,7 +551,7 @@ class TwoStageRecommender(Learned):
         check_is_frame(candidates, "candidates")
         users = state.user_dtype.canonical(candidates["user_id"], "user_id")
         items = state.item_dtype.canonical(candidates["item_id"], "item_id")
-        history = self._histories_of(users, histories)
+        history = self._border.histories_of(users, histories)
         rows = Candidates.from_frame(
             candidates.with_columns(users, items),
             users=history.users,
@@ -674,7 +674,7 @@ class TwoStageRecommender(Learned):
         if (item < 0).any():
             unknown = pairs["item_id"].filter(pl.Series(item < 0)).head(3).to_list()
             raise ConfigError(f"items {unknown} are not in the catalogue of this model")
-        history = self._histories_of(pairs["user_id"], histories)
+        history = self._border.histories_of(pairs["user_id"], histories)
         has_events = history.lengths > 0
         return self._border.for_caller(
             self._explainer.explain(
@@ -964,17 +964,6 @@ class TwoStageRecommender(Learned):
             self._bound = BoundPolicy.of(policy, self._server.context(self._fitted().random_state))
         return self._bound
 
-    def _whom(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
-        self._fitted()
-        return self._border.asked(user_ids, histories)
-
-    def _histories_of(self, user_id: pl.Series, histories: FrameLike | None) -> History:
-        """What is known of the users of a column, in the order in which they come."""
-        distinct = user_id.unique(maintain_order=True)
-        if histories is None:
-            return self._whom(distinct, None)
-        return self._whom(None, histories).select(distinct)
-
     def _map(self, history: History, work: Callable[[History], T], label: str) -> list[T]:
         if not history.n_users:
             return [work(history)]
@@ -1005,7 +994,7 @@ class TwoStageRecommender(Learned):
                 )
         exclude = self._excludes_seen(exclude_seen)
         parts = self._map(
-            self._whom(user_ids, histories),
+            self._border.asked(user_ids, histories),
             lambda part: self._server.lists(part, k, exclude_seen=exclude, asked=asked),
             "recommend",
         )

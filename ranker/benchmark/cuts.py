@@ -6,7 +6,7 @@ A cut reads the folder of a data set, and draws what it draws by a seed.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def lowest_numbers(folder: Path, seed: int, *, column: str) -> Case:
     case = train_test(folder, seed, column=column)
     (split,) = case.splits
     train = count_anew(split.train.with_columns(timestamp=pl.col("item_id")))
-    return Case((Split(train, split.test),), items=case.items)
+    return replace(case, splits=(replace(split, train=train),))
 
 
 def random_quarters(folder: Path, seed: int) -> Case:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -98,10 +99,6 @@ def load_case(name: str, data: Path | None, seed: int = 0) -> Case:
     return find_protocol(name).load(data, seed)
 
 
-def _with(cut: Callable[..., Case], **options: object) -> Callable[[Path, int], Case]:
-    return lambda folder, seed: cut(folder, seed, **options)
-
-
 _LAST_ITEM = ("ndcg@10", "hit_rate@10")
 _DEEP = ("recall@300", "recall@100", "recall@50", "ndcg@10")
 _NDCG = ("ndcg@10",)
@@ -126,7 +123,7 @@ _ALL = [
         "ml-1m",
         "each user's last item among 3,416 (SASRec's split)",
         _LAST_ITEM,
-        _with(cuts.last_item, column="split_sasrec"),
+        partial(cuts.last_item, column="split_sasrec"),
     ),
     Protocol(
         "ml-1m-ncf",
@@ -140,7 +137,7 @@ _ALL = [
         "gowalla-lightgcn",
         "LightGCN's split, all of 40,981 items",
         ("ndcg@20", "recall@20"),
-        _with(cuts.train_test, column="split"),
+        partial(cuts.train_test, column="split"),
     ),
     Protocol(
         "ml-100k",
@@ -161,28 +158,28 @@ _ALL = [
         "citeulike-a",
         "10 articles of each user, those of the published split, are known, the others asked for",
         _DEEP,
-        _with(cuts.train_test, column="split_p10"),
+        partial(cuts.train_test, column="split_p10"),
     ),
     Protocol(
         "citeulike-a-in-order",
         "citeulike-a",
         "the 10 published articles of each user, told in the order of their numbers",
         _DEEP,
-        _with(cuts.lowest_numbers, column="split_p10"),
+        partial(cuts.lowest_numbers, column="split_p10"),
     ),
     Protocol(
         "citeulike-a-drawn",
         "citeulike-a",
         "10 articles of each user, drawn at random, are known, the others asked for",
         _DEEP,
-        _with(cuts.drawn_known, n_known=10),
+        partial(cuts.drawn_known, n_known=10),
     ),
     Protocol(
         "citeulike-a-p1",
         "citeulike-a",
         "one article of each user is known, the others asked for",
         _DEEP,
-        _with(cuts.train_test, column="split_p1"),
+        partial(cuts.train_test, column="split_p1"),
     ),
     Protocol(
         "complete-journey",
@@ -214,7 +211,7 @@ _ALL = [
         "foursquare-nyc",
         "the last tenth of the rows, repeats stay",
         _NDCG,
-        _with(cuts.last_tenth, exclude_seen=False),
+        partial(cuts.last_tenth, exclude_seen=False),
     ),
     Protocol(
         "foursquare-nyc-unseen",

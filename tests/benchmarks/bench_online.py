@@ -183,7 +183,8 @@ def _stages(recommender: TwoStageRecommender, users: list[Any]) -> dict[str, flo
     if server.model is not None:
         server.model.predict = timed("score", server.model.predict)  # type: ignore[method-assign]
     server.__dict__["lists"] = timed("list", server.lists)
-    recommender._whom = timed("look up the user", recommender._whom)  # type: ignore[method-assign]
+    border = recommender._border
+    border.__dict__["asked"] = timed("look up the user", border.asked)
     recommend = timed("the rest of the call", recommender.recommend)
     for user in users:
         recommend([user], k=10)
