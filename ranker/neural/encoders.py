@@ -172,8 +172,12 @@ class _Bag(nn.Module):
         self.words = _embedding(n_codes, width)
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        n = (codes > 0).sum(1, keepdim=True).clamp(min=1)
-        out: torch.Tensor = self.words(codes).sum(1) / n
+        # Most places of the rectangle are blank: the words alone, one item behind the other.
+        is_word = codes > 0
+        n = is_word.sum(1)
+        out: torch.Tensor = functional.embedding_bag(
+            codes[is_word], self.words.weight, n.cumsum(0) - n, mode="mean"
+        )
         return out
 
 
