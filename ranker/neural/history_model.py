@@ -95,6 +95,9 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
         Length of the vectors.
     max_length : int
         Latest events of a user that are read.
+    batch_size : int
+        Events predicted in a step, in whole sequences, so that each event counts the same however
+        long its user's history is.
     loss : "softmax", "sampled", "bpr" or "mse"
         Cross entropy among all items, or among those of the batch and ``n_negatives`` more with
         the log-Q correction; BPR or squared error against ``n_negatives`` for each target.
@@ -108,6 +111,7 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
 
     factors: int = 64
     max_length: int = 50
+    batch_size: int = 1024
     loss: losses.Loss = "softmax"
     n_negatives: int | None = None
     temperature: float | None = None

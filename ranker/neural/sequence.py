@@ -73,7 +73,6 @@ class SequenceEncoder(OrderedHistoryModel):
         Tell the network how long ago the event before was, by powers of two of the clock's ticks.
     """
 
-    batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     averaging: float = 0.998

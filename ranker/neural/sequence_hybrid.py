@@ -37,7 +37,6 @@ class SequenceHybrid(HybridItemModel, OrderedHistoryModel):
     id_dropout: float = 0.2
     loss: losses.Loss = "softmax"
     n_negatives: int | None = None
-    batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     averaging: float = 0.998

@@ -59,6 +59,23 @@ def test_every_target_comes_once_behind_its_own_past(length, held_out):
         assert seen == items[user][at - len(seen) : at]
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 40, 10_000])
+def test_each_batch_has_as_many_targets_however_long_the_histories_are(batch_size):
+    length = 10
+    examples = examples_of(lists(tuple(range(60))), length)
+    batches = examples.batches(np.random.default_rng(0), batch_size)
+    sizes = sorted(int(inputs.size.sum()) for inputs, _ in batches)
+    assert sum(sizes) == sum(range(59))
+    # One of them is what is left; each of the others ends with a whole sequence.
+    assert all(abs(size - batch_size) < length for size in sizes[1:])
+    assert sizes[0] < batch_size + length
+
+
+def test_without_anything_to_predict_there_is_no_batch():
+    examples = examples_of(lists((0, 1, 1)), 10)
+    assert list(examples.batches(np.random.default_rng(0), 4)) == []
+
+
 def test_the_latest_window_is_whole():
     examples = examples_of(distinct((24,)), 10)
     windows = [
