@@ -100,9 +100,10 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
         long its user's history is.
     loss : "softmax", "sampled", "bpr" or "mse"
         Cross entropy among all items, or among those of the batch and ``n_negatives`` more with
-        the log-Q correction; BPR or squared error against ``n_negatives`` for each target.
+        the log-Q correction (among all where there are no more than that); BPR or squared error
+        against ``n_negatives`` for each target.
     n_negatives : int, optional
-        Items drawn uniformly: for a batch by ``"sampled"``, default 1024; for each target by
+        Items drawn uniformly: for a batch by ``"sampled"``, default 4096; for each target by
         ``"bpr"`` and ``"mse"``, default 8.
     temperature : float, optional
         Compare directions only: vectors are brought to length one, and their products divided by
@@ -112,7 +113,7 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
     factors: int = 64
     max_length: int = 50
     batch_size: int = 1024
-    loss: losses.Loss = "softmax"
+    loss: losses.Loss = "sampled"
     n_negatives: int | None = None
     temperature: float | None = None
 
@@ -263,7 +264,10 @@ class _Lesson:
         self.proposable = torch.from_numpy(model.item_.astype(np.int64)).to(device)
         counts = examples.target_counts()[model.item_]
         self.share = torch.from_numpy(counts / max(counts.sum(), 1)).float().to(device)
-        self.n_negatives = model.n_negatives or (1024 if model.loss == "sampled" else 8)
+        self.n_negatives = model.n_negatives or (4096 if model.loss == "sampled" else 8)
+        # A sample as large as the catalogue would cost what all cost, and be the noisier.
+        takes_all = model.loss == "sampled" and self.n_negatives >= len(self.proposable)
+        self.kind: losses.Loss = "softmax" if takes_all else model.loss
 
     def loss(self, batch: tuple[np.random.Generator, Sequences, Int64Array]) -> torch.Tensor:
         rng, sequences, target_rows = batch
@@ -274,9 +278,9 @@ class _Lesson:
         chosen, places = self._candidates(target, rng)
         rows = self.proposable[chosen]
         vectors, hidden = self._forward(inputs, rows, hidden_at)
-        if self.model.loss == "softmax":
+        if self.kind == "softmax":
             return losses.cross_entropy(hidden, vectors, places, None)
-        if self.model.loss == "sampled":
+        if self.kind == "sampled":
             expected = len(target) * self.share[chosen] + self.n_negatives / len(self.share)
             log_q = torch.log(-torch.expm1(-expected))  # of being drawn at least once
             return losses.cross_entropy(hidden, vectors, places, log_q)
@@ -284,7 +288,7 @@ class _Lesson:
         compared = pick(vectors, places)
         positive = (hidden * compared[:n]).sum(-1)
         negative = (hidden[:, None] * compared[n:].view(n, -1, vectors.shape[-1])).sum(-1)
-        form = losses.bpr if self.model.loss == "bpr" else losses.squared_error
+        form = losses.bpr if self.kind == "bpr" else losses.squared_error
         return form(positive, negative)
 
     def _candidates(
@@ -295,9 +299,9 @@ class _Lesson:
         For pairwise losses each target's negatives come behind the targets.
         """
         device, n = self.proposable.device, len(self.proposable)
-        if self.model.loss == "softmax":
+        if self.kind == "softmax":
             chosen, places = np.arange(n), target
-        elif self.model.loss == "sampled":
+        elif self.kind == "sampled":
             chosen = np.unique(np.concatenate((target, rng.integers(0, n, self.n_negatives))))
             places = np.searchsorted(chosen, target)
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ranker.neural import losses
 from ranker.neural.hybrid import HybridItemModel
 from ranker.neural.sequence import OrderedHistoryModel
 
@@ -35,7 +34,6 @@ class SequenceHybrid(HybridItemModel, OrderedHistoryModel):
     """
 
     id_dropout: float = 0.2
-    loss: losses.Loss = "softmax"
     n_negatives: int | None = None
     learning_rate: float = 2e-3
     weight_decay: float = 0.1

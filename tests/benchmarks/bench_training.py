@@ -66,10 +66,12 @@ def _timed(function: Callable[..., Any], seconds: list[float]) -> Callable[..., 
 def _network(sizes: dict[str, Any]) -> Any:
     from ranker.neural import SequenceEncoder
 
-    names = ("factors", "n_layers", "n_heads", "batch_size", "dropout")
+    names = ("factors", "n_layers", "n_heads", "dropout")
+    length = sizes["n_events"] - 1
     return SequenceEncoder(
         **{name: sizes[name] for name in names},
-        max_length=sizes["n_events"] - 1,
+        max_length=length,
+        batch_size=sizes["batch_size"] * length,  # there in events, here in users
         loss="softmax",
         epochs=1,
         learning_rate=1e-3,
