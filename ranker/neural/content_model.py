@@ -16,7 +16,6 @@ from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array
 from features.errors import ConfigError
 from features.history import History
 from ranker.candidates.growth import Growth
-from ranker.neural import losses
 from ranker.neural.encoders import (
     FeatureEncoder,
     ItemEncoder,
@@ -48,11 +47,10 @@ class ContentModel(HistoryModel):
 
     Parameters
     ----------
-    loss, n_negatives, temperature
+    n_negatives, temperature
         See :class:`ranker.neural.history_model.HistoryModel`; other defaults.
     """
 
-    loss: losses.Loss = "sampled"
     n_negatives: int | None = 512
     temperature: float | None = 0.07
 

@@ -35,6 +35,8 @@ _BLOCK = 128  # users encoded at a time; one fixed height keeps their rounding t
 _RUN = 4_096  # items encoded at a time
 _MAX_VALIDATION_USERS = 2_000
 _VALIDATION_SHARE = 0.1
+_SAMPLE = 4_096  # items drawn for a batch
+_NEGATIVES = 8  # items drawn for each target
 _DEPTH = 10  # of the lists by which epochs are judged
 
 
@@ -96,8 +98,8 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
     max_length : int
         Latest events of a user that are read.
     batch_size : int
-        Events predicted in a step, in whole sequences, so that each event counts the same however
-        long its user's history is.
+        Events predicted in a step, in whole sequences: each counts about the same, however long
+        its user's history is.
     loss : "softmax", "sampled", "bpr" or "mse"
         Cross entropy among all items, or among those of the batch and ``n_negatives`` more with
         the log-Q correction (among all where there are no more than that); BPR or squared error
@@ -264,8 +266,8 @@ class _Lesson:
         self.proposable = torch.from_numpy(model.item_.astype(np.int64)).to(device)
         counts = examples.target_counts()[model.item_]
         self.share = torch.from_numpy(counts / max(counts.sum(), 1)).float().to(device)
-        self.n_negatives = model.n_negatives or (4096 if model.loss == "sampled" else 8)
-        # A sample as large as the catalogue would cost what all cost, and be the noisier.
+        self.n_negatives = model.n_negatives or (_SAMPLE if model.loss == "sampled" else _NEGATIVES)
+        # A sample as large as the catalogue costs nearly what all cost, and is the noisier.
         takes_all = model.loss == "sampled" and self.n_negatives >= len(self.proposable)
         self.kind: losses.Loss = "softmax" if takes_all else model.loss
 

@@ -14,9 +14,9 @@ class SequenceHybrid(HybridItemModel, OrderedHistoryModel):
 
     The self-attention of SASRec (Kang, McAuley: ICDM 2018), or a GRU, over items of which those
     without events are encoded by their content alone (DropoutNet: Volkovs, Yu, Poutanen, NIPS
-    2017). Directions are compared, by cross entropy among all items: the length of a mean of words
-    falls with their number, and says nothing of an item. So new items compete with all others;
-    where they are many, leave them out by ``min_events=1``, or give them a source of their own.
+    2017). Directions are compared: the length of a mean of words falls with their number, and says
+    nothing of an item. So new items compete with all others; where they are many, leave them out
+    by ``min_events=1``, or give them a source of their own.
 
     Parameters
     ----------

@@ -90,18 +90,20 @@ class NextItem:
     ) -> Iterator[tuple[Sequences, Int64Array]]:
         """Sequences of similar size, and their targets, int64 [n_sequences, length].
 
-        A batch ends with the sequence that brings it to ``batch_size`` targets. Were it a number
-        of sequences, each step would be as large as theirs, and since a step learns from the mean
-        of its targets, one of a short history would count many times one of a long history.
-        Events of one instant have no order of their own: each epoch draws one.
+        All batches have about as many targets: ``batch_size`` or fewer, and what is left of the
+        last sequence. Cut by the number of sequences, each step would be as large as these are;
+        and since it learns from the mean of its targets, one of a short history would count many
+        times one of a long history. Events of one instant have no order of their own: each epoch
+        draws one.
         """
         history = self._shuffled(rng)
         user, start, stop = self._windows()
         # Of similar size, and yet in random company: the padding costs more than the order gives.
         order = np.lexsort((rng.random(len(user)), stop - start))
-        n_before = np.cumsum((stop - start)[order]) - (stop - start)[order]
-        is_first = np.diff(n_before // batch_size, prepend=-1) > 0
-        groups = np.split(order, np.flatnonzero(is_first))[1:]
+        size = (stop - start)[order]
+        n_batches = -(-size.sum() // batch_size)
+        batch = (np.cumsum(size) - size) * n_batches // max(size.sum(), 1)
+        groups = np.split(order, np.unique(batch, return_index=True)[1])[1:]
         for group in rng.permutation(len(groups)):
             rows = groups[group]
             width = int((stop - start)[rows].max())
