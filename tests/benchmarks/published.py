@@ -176,15 +176,7 @@ ROWS = [
     Row(
         "amazon-beauty",
         "self-attention",
-        _neural(
-            "SequenceEncoder",
-            loss="sampled",
-            n_negatives=1024,
-            batch_size=128,
-            dropout=0.4,
-            weight_decay=0.2,
-            patience=4,
-        ),
+        _neural("SequenceEncoder"),
         "SASRec, cross entropy",
     ),
     Row("amazon-beauty", "self-attention over ids and categories", _neural("SequenceHybrid")),
@@ -194,7 +186,7 @@ ROWS = [
         _neural(
             "SequenceEncoder",
             max_length=200,
-            batch_size=32,
+            batch_size=4096,
             dropout=0.2,
             averaging=0.0,
             epochs=60,

@@ -153,7 +153,7 @@ SUBJECTS = {
     ),
     "gru": Subject(
         lambda: SequenceEncoder(
-            architecture="gru", factors=8, epochs=2, max_length=12, n_layers=1, batch_size=16
+            architecture="gru", factors=8, epochs=2, max_length=12, n_layers=1, batch_size=160
         )
     ),
 }

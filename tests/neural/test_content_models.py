@@ -68,7 +68,7 @@ def test_order_and_words_tell_together_what_comes_next():
             for at in range(6)
         ]
     )
-    longer = {"factors": 16, "epochs": 40, "patience": 40, "batch_size": 32, "learning_rate": 5e-3}
+    longer = {"factors": 16, "epochs": 40, "patience": 40, "batch_size": 160, "learning_rate": 5e-3}
     model = SequenceHybrid(**{**BRIEF, **longer})
     lists = model.fit(log, items=items).recommend(k=10, exclude_seen=False)
     is_next = lists["item_id"] % 2 == lists["user_id"] % 2  # six events: as the first was
@@ -80,7 +80,7 @@ def test_order_and_words_tell_together_what_comes_next():
 
 def test_users_without_events_are_served_by_their_attributes():
     log, items, users = world(n_users=400)
-    model = TwoTower(**{**BRIEF, "epochs": 10, "batch_size": 32, "learning_rate": 5e-3})
+    model = TwoTower(**{**BRIEF, "epochs": 10, "batch_size": 160, "learning_rate": 5e-3})
     model.fit(log, items=items, users=users)
     silent = [400, 401, 402, 403]
     lists = model.recommend(silent, k=5)

@@ -60,11 +60,28 @@ def share_found(generator: SequenceEncoder, history: History, k: int) -> float:
     ids=lambda parameters: "-".join(map(str, parameters.values())) or "attention",
 )
 def test_a_planted_chain_is_learned(parameters):
-    fixed = {"factors": 32, "max_length": 12, "epochs": 25, "batch_size": 64}
+    fixed = {"factors": 32, "max_length": 12, "epochs": 25, "batch_size": 768}
     generator = SequenceEncoder(**fixed, learning_rate=5e-3, dropout=0.1, **parameters)
     generator.fit(chain())
     # By chance, and by popularity: 1 in 60.
     assert share_found(generator, chain(), 1) > 0.5
+
+
+def test_a_sample_as_large_as_the_catalogue_is_the_catalogue():
+    def vectors(**parameters):
+        return SequenceEncoder(**TINY, **parameters).fit(chain()).vectors_
+
+    every = vectors(loss="softmax")
+    for parameters in ({}, {"n_negatives": N_ITEMS}):
+        np.testing.assert_array_equal(vectors(**parameters), every)
+    assert not np.array_equal(vectors(n_negatives=N_ITEMS - 1), every)
+
+
+def test_by_default_a_large_catalogue_is_sampled(monkeypatch):
+    monkeypatch.setattr(history_model, "_SAMPLE", 16)
+    by_default = SequenceEncoder(**TINY).fit(chain())
+    same = SequenceEncoder(**TINY, loss="sampled", n_negatives=16).fit(chain())
+    np.testing.assert_array_equal(by_default.vectors_, same.vectors_)
 
 
 def hidden(generator: SequenceEncoder, history: History) -> torch.Tensor:

@@ -28,6 +28,7 @@ from tests.logs import history_of, make_log
 
 # Large batches, so that there is enough of most sums for two threads.
 LARGE = {"batch_size": 6_000, "n_negatives": 8}
+SAMPLED = {"batch_size": 6_000, "n_negatives": 50}
 TOWERS = {"towers": (32, 16)}
 
 
@@ -62,15 +63,17 @@ def items(log):
         (DeepMatrixFactorization, TOWERS | LARGE),
         (NeuralCollaborativeFiltering, LARGE | {"architecture": "gmf"}),
         (NeuralCollaborativeFiltering, LARGE | {"architecture": "mlp"}),
-        (SequenceEncoder, {"max_length": 30}),
-        (SequenceEncoder, {"max_length": 30, "architecture": "gru", "n_negatives": 8}),
-        (SequenceEncoder, {"max_length": 30, "loss": "bpr", "n_negatives": 8}),
-        (SequenceHybrid, {"max_length": 30}),
-        (Hybrid, {}),
-        (TwoTower, {}),
-        (TwoTower, {"loss": "mse", "n_negatives": 8}),
-        *((TextContent, {"encoder": encoder}) for encoder in ("cnn", "gru", "bag")),
-        (ImageContent, {}),
+        (SequenceEncoder, {"max_length": 30, "batch_size": 6_000}),
+        (SequenceEncoder, {"max_length": 30, "n_negatives": 50}),
+        (SequenceEncoder, {"max_length": 30, "architecture": "gru"} | LARGE),
+        (SequenceEncoder, {"max_length": 30, "loss": "bpr"} | LARGE),
+        (SequenceHybrid, {"max_length": 30, "batch_size": 6_000}),
+        (SequenceHybrid, {"max_length": 30, "n_negatives": 50}),
+        (Hybrid, SAMPLED),
+        (TwoTower, SAMPLED),
+        (TwoTower, {"loss": "mse"} | LARGE),
+        *((TextContent, {"encoder": encoder} | SAMPLED) for encoder in ("cnn", "gru", "bag")),
+        (ImageContent, SAMPLED),
     ],
 )
 def test_trap_threads_change_no_weight(log, items, kind, parameters):
