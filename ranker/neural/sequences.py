@@ -99,14 +99,15 @@ class NextItem:
         history = self._shuffled(rng)
         user, start, stop = self._windows()
         # Of similar size, and yet in random company: the padding costs more than the order gives.
-        order = np.lexsort((rng.random(len(user)), stop - start))
-        size = (stop - start)[order]
+        size = stop - start
+        order = np.lexsort((rng.random(len(user)), size))
+        n_before = np.cumsum(size[order]) - size[order]
         n_batches = -(-size.sum() // batch_size)
-        batch = (np.cumsum(size) - size) * n_batches // max(size.sum(), 1)
+        batch = n_before * n_batches // max(size.sum(), 1)
         groups = np.split(order, np.unique(batch, return_index=True)[1])[1:]
         for group in rng.permutation(len(groups)):
             rows = groups[group]
-            width = int((stop - start)[rows].max())
+            width = int(size[rows].max())
             inputs = read(history, user[rows], start[rows], stop[rows], width)
             targets = read(history, user[rows], start[rows] + 1, stop[rows] + 1, width)
             yield inputs, targets.item
