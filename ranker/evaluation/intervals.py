@@ -16,6 +16,7 @@ from features.errors import ConfigError
 from ranker.arguments import check_count
 
 _BLOCK_CELLS = 4_000_000  # users x resamples held at once, 32 MB
+_TOLERANCE = 1e-12  # of the largest value: a sum of values that cancel is as far from zero at most
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,14 @@ def bootstrap_intervals(
 
     Returns
     -------
-    list of Interval, one per column, each equal to ``bootstrap_interval`` of that column
+    list of Interval, one per column, up to rounding ``bootstrap_interval`` of that column
 
     Raises
     ------
     ConfigError
         As :func:`bootstrap_interval`.
     """
-    means, resampled = _resample(values, n_resamples, random_state)
+    means, resampled = _resample(_as_values(values, "values", 2), n_resamples, random_state)
     low, high = percentiles(resampled, confidence)
     return [
         Interval(float(m), float(lo), float(hi)) for m, lo, hi in zip(means, low, high, strict=True)
@@ -179,8 +180,14 @@ def paired_intervals(
     Returns
     -------
     list of PairedInterval, one per column
+
+    Raises
+    ------
+    ConfigError
+        As :func:`bootstrap_interval`.
     """
-    means, resampled = _resample(differences, n_resamples, random_state)
+    values = _as_values(differences, "differences", 2)
+    means, resampled = _resample(values, n_resamples, random_state)
     low, high = percentiles(resampled, confidence)
     smaller_side = np.minimum((resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0))
     p_value = np.minimum(1.0, 2 * (1 + smaller_side) / (n_resamples + 1))
@@ -246,12 +253,15 @@ def _resample(
         for row in times_drawn:  # one draw per resample: the block size cannot change the result
             row[:] = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users)
         resampled[start : start + size] = times_drawn @ excess / n_users
-    return excess.mean(axis=0) + base, resampled + base
+    resampled += base
+    # Which side of zero a resample is on decides p-values and verdicts: rounding must not.
+    resampled[np.abs(resampled) <= _TOLERANCE * np.abs(ordered[[0, -1]]).max(axis=0)] = 0.0
+    return excess.mean(axis=0) + base, resampled
 
 
-def _as_values(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def _as_values(values: ArrayLike, name: str, n_axes: int = 1) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) == 0:
+    if array.ndim != n_axes or len(array) == 0:
         raise ConfigError(f"{name} has shape {array.shape}; expected one value for each user")
     n_bad = np.count_nonzero(~np.isfinite(array))
     if n_bad:

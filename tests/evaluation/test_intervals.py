@@ -123,6 +123,25 @@ def test_paired_is_antisymmetric_in_sign():
     assert forth.p_value == pytest.approx(back.p_value, abs=0.06)
 
 
+@pytest.mark.parametrize("apart", [[1 / 3] * 2, [0.3], [0.1, 0.1, 0.1, -0.3]])
+def test_rounding_takes_no_side(apart):
+    # Resamples without a user that differs, or in which those that do cancel, are exactly zero.
+    differences, nothing = np.zeros(60), np.zeros(60)
+    differences[: len(apart)] = apart
+    forth, back = paired_interval(differences, nothing), paired_interval(nothing, differences)
+    assert back.low <= 0.0 <= back.high
+    assert forth.p_value == pytest.approx(back.p_value, abs=0.1)
+    if min(apart) > 0:
+        assert (forth.low, back.high) == (0.0, 0.0)
+
+
+def test_columns_are_checked_like_one():
+    with pytest.raises(ConfigError, match=r"values has shape \(0, 3\)"):
+        bootstrap_intervals(np.empty((0, 3)))
+    with pytest.raises(ConfigError, match="differences has 1 values that are not finite"):
+        intervals.paired_intervals(np.array([[0.1, np.nan]]))
+
+
 def test_equal_systems_differ_by_nothing():
     values = np.random.default_rng(4).random(50)
     assert paired_interval(values, values) == PairedInterval(0.0, 0.0, 0.0, 1.0)
