@@ -136,12 +136,22 @@ class ListFacts:
         if self.embedding is None:
             raise ConfigError("intra_list_diversity needs embedding=, ids of items and vectors")
         ids, vectors = self.embedding
+        if not isinstance(ids, pl.Series):
+            raise ConfigError(
+                f"embedding has ids in a {type(ids).__name__}; expected (Series of item_id, array)"
+            )
         if len(ids) != len(vectors) or ids.n_unique() != len(ids):
             raise ConfigError(
                 f"embedding has {len(ids)} ids, {ids.n_unique()} of them distinct, and "
                 f"{len(vectors)} vectors; expected a vector for each of distinct ids"
             )
-        return list_rows(self.lists, self.users, canonical_ids(ids), depth=self.depth)
+        own, listed = canonical_ids(ids), self.lists.schema["item_id"]
+        if own.dtype != listed:
+            raise ConfigError(
+                f"embedding has ids of dtype {ids.dtype} and the lists of {listed}, so that none "
+                f"could match: cast one of them"
+            )
+        return list_rows(self.lists, self.users, own, depth=self.depth)
 
     def length(self, k: int) -> Int64Array:
         """Items within the first k of each list [n_users]."""
@@ -258,8 +268,9 @@ def miscalibration(facts: ListFacts, *, k: int) -> Float64Array:
     ``KL(p, q') = sum over categories c with p(c) > 0 of p(c) log(p(c) / q'(c))`` in nats, with
     ``q' = .99 q + .01 p``: ``p`` are the shares in the user's events of ``train``, each counting
     the same, ``q`` those in the first k items. An item of several categories counts for each in
-    equal parts, one of none for none. At most ``log(100)``, which a list without any of the user's
-    categories has; 0 for a user whose past has no categories.
+    equal parts, one of none is passed over, in the past as in the list. At most ``log(100)``,
+    which a list without any of the user's categories has; 0 for a user whose past has no
+    categories.
     Source: Steck, "Calibrated Recommendations", RecSys 2018, equations 2, 3, 6 and 7, with equal
     weights of events and of places.
     """
@@ -300,6 +311,10 @@ LIST_METRICS: Mapping[str, ListMetric] = MappingProxyType(
 SYSTEM_METRICS: Mapping[str, SystemMetric] = MappingProxyType(
     {"coverage": coverage, "gini": gini_index}
 )
+
+LOWER_IS_BETTER = frozenset({"miscalibration"})
+"""Metrics of which less is better. Those without a better (novelty, popularity, repetition,
+overlap) are compared like those of which more is."""
 
 _NEEDS = {
     "coverage": ("train", "the share of the catalogue that is recommended, not a value of a user"),

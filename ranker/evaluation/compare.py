@@ -10,7 +10,9 @@ import polars as pl
 
 from features.arrays import Float64Array, FrameLike
 from features.errors import ConfigError
+from ranker.evaluation.beyond import LOWER_IS_BETTER
 from ranker.evaluation.evaluate import Embedding, evaluate_per_user
+from ranker.evaluation.frames import IDS, check_pairs
 from ranker.evaluation.intervals import bootstrap_interval, paired_interval
 from ranker.evaluation.segments import user_segments
 from ranker.evaluation.significance import effect_size, holm, permutation_p_value
@@ -82,7 +84,8 @@ def compare(
         One row per system, metric and group of users, best first within the last two: system,
         metric, k, (segment, level: where there are segments; all users are ``"everybody"``),
         mean, ci_low, ci_high (of the metric), difference, difference_low, difference_high
-        (reference minus system over the same users; above zero the reference is better),
+        (reference minus system over the same users; above zero the reference has more, which of
+        all metrics but ``"miscalibration"`` is counted as better),
         p_bootstrap, p_permutation (two-sided, see :func:`ranker.evaluation.permutation_p_value`),
         p_holm (p_permutation adjusted for all systems and metrics of everybody; the rows of
         segments are a family of their own), effect_size (Cohen's d_z; null where all users differ
@@ -125,8 +128,8 @@ def compare(
         )
         for name, lists in systems.items()
     }
-    judged = values[reference]["user_id"].unique()
-    groups = list(_groups(test, judged, segments, train, users))
+    wanted = test if train is None or not exclude_seen else _unseen(test, train)
+    groups = list(_groups(wanted, segments, train, users))
     options = {"n_resamples": n_resamples, "random_state": random_state}
     rows = []
     cells = values[reference].select("metric", "k").unique(maintain_order=True).rows()
@@ -136,12 +139,15 @@ def compare(
             for system, frame in values.items()
         }
         for segment, level, members in groups:
+            sign = -1.0 if name in LOWER_IS_BETTER else 1.0
             apart = [
                 {"system": system, "metric": name, "k": depth, "segment": segment, "level": level}
-                | _row(of_cell[reference][members], own[members], system != reference, options)
+                | _row(
+                    of_cell[reference][members], own[members], sign, system != reference, options
+                )
                 for system, own in of_cell.items()
             ]
-            rows += sorted(apart, key=lambda row: -row["mean"])
+            rows += sorted(apart, key=lambda row: -sign * row["mean"])
     schema = _KEYS | _SEGMENT | dict.fromkeys(SUMMARY_COLUMNS, pl.Float64) | _TESTS
     table = _adjusted(pl.DataFrame(rows, schema=schema))
     return table if segments else table.drop(_SEGMENT)
@@ -181,9 +187,15 @@ def compare_over(comparisons: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     )
 
 
+def _unseen(test: FrameLike, train: FrameLike) -> pl.DataFrame:
+    """What of test counts: users of whom nothing is left are not judged."""
+    pairs = check_pairs(test, table="test")
+    seen = check_pairs(train, table="train", like=pairs)
+    return pairs.join(seen, on=list(IDS), how="anti")
+
+
 def _groups(
     test: FrameLike,
-    judged: pl.Series,
     segments: Sequence[str],
     train: FrameLike | None,
     users: FrameLike | None,
@@ -195,16 +207,17 @@ def _groups(
     if not segments:
         return
     table = user_segments(test, segments, train=train, users=users)
-    # Users of whom nothing is left once seen items are excluded are not judged.
-    own = judged.cast(table.schema["user_id"]).implode()
-    table = table.filter(pl.col("user_id").is_in(own))
     for segment in segments:
         for level in table[segment].unique().sort():
             yield segment, level, (table[segment] == level).to_numpy()
 
 
 def _row(
-    of_reference: Float64Array, own: Float64Array, is_other: bool, options: dict[str, int]
+    of_reference: Float64Array,
+    own: Float64Array,
+    sign: float,
+    is_other: bool,
+    options: dict[str, int],
 ) -> dict[str, Any]:
     mean = bootstrap_interval(own, **options)
     row: dict[str, Any] = {"mean": mean.mean, "ci_low": mean.low, "ci_high": mean.high}
@@ -219,9 +232,9 @@ def _row(
             "p_bootstrap": apart.p_value,
             "p_permutation": permutation_p_value(differences, **options),
             "effect_size": effect_size(differences),
-            "reference_better": int(np.count_nonzero(differences > 0)),
+            "reference_better": int(np.count_nonzero(sign * differences > 0)),
             "ties": int(np.count_nonzero(differences == 0)),
-            "system_better": int(np.count_nonzero(differences < 0)),
+            "system_better": int(np.count_nonzero(sign * differences < 0)),
         }
     return row
 

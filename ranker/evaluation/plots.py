@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from features.errors import ConfigError, MissingExtraError
+from ranker.evaluation.beyond import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     import altair as alt
@@ -29,8 +30,9 @@ def comparison_chart(comparison: pl.DataFrame) -> alt.VConcatChart:
     Returns
     -------
     altair.VConcatChart
-        Right of zero the reference is better; filled points are told apart by the permutation
-        test after Holm's adjustment, at 5 %.
+        Right of zero the reference is better (where less is better, left of it: the title of the
+        panel says so); filled points are told apart by the permutation test after Holm's
+        adjustment, at 5 %.
 
     Raises
     ------
@@ -47,7 +49,9 @@ def comparison_chart(comparison: pl.DataFrame) -> alt.VConcatChart:
     if not rows.height:
         raise ConfigError("comparison holds the reference alone; compare it with another system")
     panel = [name for name in ("data", "segment") if name in rows.columns]
-    title = pl.concat_str([*panel, pl.format("{}@{}", "metric", "k")], separator=", ")
+    less = pl.when(pl.col("metric").is_in(LOWER_IS_BETTER)).then(pl.lit(" (less is better)"))
+    metric = pl.format("{}@{}{}", "metric", "k", less.otherwise(pl.lit("")))
+    title = pl.concat_str([*panel, metric], separator=", ")
     label = pl.col("system")
     if "level" in rows.columns:
         label = pl.format("{}: {}", "level", "system")

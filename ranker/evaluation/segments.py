@@ -67,7 +67,7 @@ def user_segments(
     past = None if train is None else check_pairs(train, table="train", like=pairs)
     attributes = None if users is None else _attributes(users)
     columns = []
-    for name in segments:
+    for name in dict.fromkeys(segments):
         if name in (HISTORY, POPULARITY):
             if past is None:
                 raise ConfigError(f"the segment {name!r} is made of train=: pass it, or leave it")
@@ -128,6 +128,11 @@ def _attributes(users: FrameLike) -> pl.DataFrame:
 
 
 def _by_attribute(known: pl.DataFrame, attributes: pl.DataFrame, name: str) -> pl.Series:
+    if attributes.schema[name].is_nested():
+        raise ConfigError(
+            f"the segment {name!r} has dtype {attributes.schema[name]}; expected one value of a "
+            f"user: choose one first, as with pl.col({name!r}).list.first()"
+        )
     own = attributes.select("user_id", pl.col(name).cast(pl.String, strict=False))
     if own.schema["user_id"] != known.schema["user_id"]:
         problem = f"user_id has dtype {own.schema['user_id']} here and {known.schema['user_id']} "

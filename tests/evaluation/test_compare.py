@@ -220,6 +220,58 @@ def test_history_and_popularity_of_users():
     ]
 
 
+def test_segments_are_made_of_what_counts():
+    # Of users 0 to 5 the popular item counts, which the others have had: they are not judged.
+    train = pl.DataFrame({"user_id": range(6, 30), "item_id": [0] * 24})
+    rare = pl.DataFrame({"user_id": [*range(6)], "item_id": [*range(1, 7)]})
+    train = pl.concat([train, rare])
+    test = pl.concat([rare, pl.DataFrame({"user_id": range(30), "item_id": [0] * 30})])
+    lists = test.unique("user_id").with_columns(rank=pl.lit(1))
+    options = {"train": train, "exclude_seen": True, "segments": ["item_popularity"]}
+    found = compare({"one": lists}, test, **options)
+    assert dict(found.select("level", "n_users").iter_rows()) == {"everybody": 6, "head": 6}
+
+
+def test_less_can_be_better():
+    past = pl.DataFrame({"user_id": [1, 2, 2], "item_id": [1, 1, 2]})
+    categories = pl.DataFrame({"item_id": [1, 2, 3], "kind": ["a", "b", "c"]})
+    like_the_past = past.with_columns(rank=pl.int_range(1, pl.len() + 1).over("user_id"))
+    unlike = pl.DataFrame({"user_id": [1, 2], "item_id": 3, "rank": 1})
+    table = compare(
+        {"like": like_the_past, "unlike": unlike},
+        past,
+        reference="like",
+        metric=["miscalibration", "repetition"],
+        train=past,
+        categories=categories,
+    )
+    for name in ("miscalibration", "repetition"):
+        rows = table.filter(metric=name)
+        assert rows["system"].to_list() == ["like", "unlike"]
+        assert rows["reference_better"].to_list() == [None, 2]
+        assert rows["system_better"].to_list() == [None, 0]
+    assert table.filter(metric="miscalibration", system="unlike")["difference"].item() < 0
+    panels = comparison_chart(table).to_dict()["vconcat"]
+    titles = [panel["title"] for panel in panels]
+    assert titles == ["miscalibration@10 (less is better)", "repetition@10"]
+
+
+def test_many_tests_can_still_tell_what_is_certain():
+    users = pl.DataFrame({"user_id": range(400), "item_id": 1})
+    good, bad = (users.with_columns(item_id=pl.lit(i), rank=pl.lit(1)) for i in (1, 2))
+    systems = {f"bad{i}": bad for i in range(80)} | {"good": good}
+    table = compare(systems, users, reference="good", n_resamples=50)
+    assert (table["p_holm"].drop_nulls() < 1e-6).all()
+
+
+@pytest.mark.parametrize("n", [13, 16, 18])
+def test_the_bound_is_never_below_the_exact_value(n):
+    # Every sign of equal differences: the binomial tail is the exact value.
+    differences = np.ones(n)
+    found = permutation_p_value(differences, n_resamples=10)
+    assert 2 / 2**n <= found == pytest.approx(2 * np.exp(-n / 2))
+
+
 def test_data_sets_are_adjusted_together():
     one = compare(SYSTEMS, TEST, reference="good", metric="mrr")
     both = compare_over({"a": one, "b": one})
@@ -256,6 +308,11 @@ def test_data_sets_are_adjusted_together():
         ),
         ({"segments": ["a"], "users": TEST.select(a="user_id")}, SchemaError, "is missing"),
         ({"metric": "coverage", "train": TEST}, ConfigError, "use evaluate for it"),
+        (
+            {"segments": ["a"], "users": TEST.select("user_id", a=pl.concat_list("item_id"))},
+            ConfigError,
+            "has dtype List.Int64.; expected one value of a user",
+        ),
         ({"reference": "none"}, ConfigError, "none of the systems"),
     ],
 )
@@ -268,7 +325,7 @@ def test_bad_differences():
     for values in ([], [float("nan")], [[1.0]]):
         with pytest.raises(ConfigError, match="one finite value for each user"):
             permutation_p_value(values)
-    with pytest.raises(ConfigError, match="n_resamples is 0"):
+    with pytest.raises(ConfigError, match="n_resamples=0; expected a whole"):
         permutation_p_value([1.0], n_resamples=0)
     with pytest.raises(ConfigError, match="from 0 to 1"):
         holm([0.5, 1.5])
