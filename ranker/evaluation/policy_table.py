@@ -14,6 +14,7 @@ from ranker.evaluation.frames import collect
 from ranker.evaluation.off_policy import doubly_robust, ips, snips
 
 PROBABILITY, EXPECTED = "probability", "expected_reward"
+_TOLERANCE = 1e-6
 
 
 def off_policy_table(
@@ -38,7 +39,8 @@ def off_policy_table(
         One row per item shown: the columns ``on``, reward and propensity.
     target : DataFrame or LazyFrame
         ``on`` and ``probability``, each combination once; one that is missing has the probability
-        0. Over the items of a position (and context) probabilities add up to 1.
+        0. Over the items of a position (and context) probabilities, from 0 to 1, add up to 1, for
+        every position (and context) of the log.
     reward, propensity : str
         Columns of ``impressions``.
     on : sequence of str
@@ -60,20 +62,25 @@ def off_policy_table(
     Raises
     ------
     SchemaError
-        Missing or null columns, repeated combinations, probabilities that do not add up to 1, or
+        Missing or null columns, text where numbers belong, repeated combinations, probabilities
+        that are none or do not add up to 1, a position (and context) of the log without them, or
         combinations without an expected reward.
     ConfigError
         As :func:`ranker.evaluation.off_policy.ips`.
     """
     if "item_id" not in on:
         raise ConfigError(f"on is {list(on)}; expected item_id among the columns")
-    needed = [*on, reward, propensity, *([cluster] if cluster else [])]
-    log = _table(impressions, "impressions", needed)
-    policy = _table(target, "target", [*on, PROBABILITY], unique=on, like=log)
+    needed = dict.fromkeys([*on, reward, propensity, *([cluster] if cluster else [])])
+    log = _table(impressions, "impressions", list(needed), numbers=(reward, propensity))
+    # Other columns of the log may be called like those of the tables that are joined to it.
+    shown = log.select(on)
+    policy = _table(
+        target, "target", [*on, PROBABILITY], numbers=(PROBABILITY,), unique=on, like=shown
+    )
     context = [name for name in on if name != "item_id"]
-    _check_sums(policy, context)
-    shown = log.join(policy, on=list(on), how="left", maintain_order="left")
-    arrays = [log[reward], log[propensity], shown[PROBABILITY].fill_null(0.0)]
+    _check_policy(policy, context, shown)
+    chances = shown.join(policy, on=list(on), how="left", maintain_order="left")[PROBABILITY]
+    arrays = [log[reward], log[propensity], chances.fill_null(0.0)]
     groups = None if cluster is None else log[cluster].rank("dense").to_numpy()
     bootstrap: dict[str, Any] = {
         "cluster": groups,
@@ -86,8 +93,10 @@ def off_policy_table(
     options = bootstrap | {"largest_weight": largest_weight}
     values |= {"ips": ips(*arrays, **options), "snips": snips(*arrays, **options)}
     if expected is not None:
-        q = _table(expected, "expected", [*on, EXPECTED], unique=on, like=log)
-        q_logged = log.join(q, on=list(on), how="left", maintain_order="left")[EXPECTED]
+        q = _table(
+            expected, "expected", [*on, EXPECTED], numbers=(EXPECTED,), unique=on, like=shown
+        )
+        q_logged = shown.join(q, on=list(on), how="left", maintain_order="left")[EXPECTED]
         chosen = policy.filter(pl.col(PROBABILITY) > 0).join(q, on=list(on), how="left")
         n_without = q_logged.null_count() + chosen[EXPECTED].null_count()
         if n_without:
@@ -95,10 +104,9 @@ def off_policy_table(
         gain = (pl.col(PROBABILITY) * pl.col(EXPECTED)).sum().alias("gain")
         if context:
             per_context = chosen.group_by(context).agg(gain)
-            q_target = log.join(per_context, on=context, how="left", maintain_order="left")["gain"]
-            if q_target.null_count():
-                problem = f"{q_target.null_count()} impressions have {context} without a row here"
-                raise SchemaError("target", [problem])
+            q_target = shown.join(per_context, on=context, how="left", maintain_order="left")[
+                "gain"
+            ]
         else:
             q_target = pl.repeat(chosen.select(gain).item(), log.height, eager=True)
         values["dr"] = doubly_robust(
@@ -119,6 +127,7 @@ def _table(
     table: str,
     columns: Sequence[str],
     *,
+    numbers: Sequence[str],
     unique: Sequence[str] = (),
     like: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
@@ -129,6 +138,12 @@ def _table(
         for name in found.columns
         if found[name].null_count()
     ]
+    problems += [
+        f"{name} has dtype {found.schema[name]}; expected numbers"
+        for name in numbers
+        if name in found.columns
+        and not (found[name].dtype.is_numeric() or found[name].dtype == pl.Boolean)
+    ]
     if not found.height:
         problems.append("has no rows")
     if unique and not problems and found.select(unique).is_duplicated().any():
@@ -137,13 +152,28 @@ def _table(
         raise SchemaError(table, problems)
     if like is None:
         return found
-    return found.with_columns(pl.col(name).cast(like.schema[name]) for name in unique)
+    cast = found.with_columns(pl.col(name).cast(like.schema[name], strict=False) for name in unique)
+    problems = [
+        f"{name} {found[name].filter(cast[name].is_null())[0]!r} is no {like.schema[name]}, which "
+        f"{name} is in impressions: cast one of them"
+        for name in unique
+        if cast[name].null_count()
+    ]
+    if problems:
+        raise SchemaError(table, problems)
+    return cast
 
 
-def _check_sums(policy: pl.DataFrame, context: list[str]) -> None:
+def _check_policy(policy: pl.DataFrame, context: list[str], shown: pl.DataFrame) -> None:
+    odd = policy.filter(~pl.col(PROBABILITY).is_between(0.0, 1.0))
+    if odd.height:
+        problem = (
+            f"{PROBABILITY} is {odd[PROBABILITY][0]} in one of {odd.height} rows that are not "
+        )
+        raise SchemaError("target", [problem + "from 0 to 1"])
     total = pl.col(PROBABILITY).sum().alias("total")
     sums = policy.group_by(context).agg(total) if context else policy.select(total)
-    odd = sums.filter((pl.col("total") - 1.0).abs() > 1e-6)
+    odd = sums.filter((pl.col("total") - 1.0).abs() > _TOLERANCE)
     if odd.height:
         raise SchemaError(
             "target",
@@ -154,3 +184,7 @@ def _check_sums(policy: pl.DataFrame, context: list[str]) -> None:
                 )
             ],
         )
+    without = shown.join(policy, on=context, how="anti") if context else shown.clear()
+    if without.height:
+        problem = f"{without.height} impressions have {context} without a row here, such as "
+        raise SchemaError("target", [problem + f"{without.select(context).row(0)}"])

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from features.errors import ConfigError, SchemaError
 from ranker.evaluation import doubly_robust, ips, off_policy_table, snips
@@ -221,3 +222,32 @@ def test_bad_tables():
         off_policy_table(log, target, expected=expected.filter(pl.col("item_id") > 0))
     with pytest.raises(ConfigError, match="expected item_id among"):
         off_policy_table(log, target, on=["position"])
+    with pytest.raises(SchemaError, match=r"impressions have \['position'\] without a row here"):
+        off_policy_table(log, target.filter(position=log["position"][0]))
+    odd = target.with_columns(
+        probability=pl.when(pl.int_range(pl.len()) == 0).then(-0.5).otherwise("probability")
+    )
+    with pytest.raises(SchemaError, match=r"probability is -0\.5 in one of 1 rows"):
+        off_policy_table(log, odd)
+    for column, table in (("probability", target), ("click", log), ("propensity", log)):
+        text = table.with_columns(pl.lit("much").alias(column))
+        arguments = (log, text) if table is target else (text, target)
+        with pytest.raises(SchemaError, match=f"{column} has dtype String; expected numbers"):
+            off_policy_table(*arguments)
+    ids = target.with_columns(item_id=pl.lit("a"))
+    with pytest.raises(
+        SchemaError, match="item_id 'a' is no Int64, which item_id is in impressions"
+    ):
+        off_policy_table(log, ids.unique(["item_id", "position"]))
+
+
+def test_columns_of_the_log_may_be_called_like_those_of_the_tables():
+    log, target, expected, _ = world(200, 0)
+    found = off_policy_table(log, target, expected=expected)
+    renamed = log.rename({"propensity": "probability", "click": "expected_reward"})
+    same = off_policy_table(
+        renamed, target, expected=expected, propensity="probability", reward="expected_reward"
+    )
+    assert_frame_equal(found, same)
+    by_position = off_policy_table(log, target, cluster="position", n_resamples=10)
+    assert by_position["value"].to_list() == found["value"][:3].to_list()
