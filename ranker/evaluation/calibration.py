@@ -84,7 +84,10 @@ def list_divergence(
     n_codes: int,
     k: int,
 ) -> Float64Array:
-    """KL(p, q) of each user, p of all events alike and q of the first k items [n_users]."""
+    """KL(p, q) of each user, p of all events alike and q of the first k items [n_users].
+
+    Events and items without a category are passed over.
+    """
     values = np.zeros(len(rows))
     p, q = np.zeros(n_codes), np.zeros(n_codes)
     support = np.empty(n_codes, np.int64)
@@ -94,7 +97,7 @@ def list_divergence(
         n_support = category_shares(events, weights, code_indptr, code, p, support)
         n_items = 0
         for row in rows[user, :k]:
-            n_items += row >= 0
+            n_items += row >= 0 and code_indptr[row] < code_indptr[row + 1]
         q[:] = 0.0
         for row in rows[user, :k]:
             if row >= 0:

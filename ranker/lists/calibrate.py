@@ -29,8 +29,8 @@ class Calibrate(Reorder):
     categories in the user's events, ``q`` those in the list with it (with a hundredth of ``p``
     mixed in, so that no share is zero), and relevance is the score from 0 for the worst of those
     looked at to 1 for the best. An item of several categories counts for each in equal parts, one
-    of none for none. The order stays for a user without events with a category. Ties keep the
-    former order.
+    of none is passed over, in the past as in the list. The order stays for a user without events
+    with a category. Ties keep the former order.
 
     Steck: Calibrated recommendations (RecSys 2018), equations 2, 3, 6, 7 and 8.
 
@@ -122,7 +122,8 @@ def _calibrate(
 ) -> None:
     row, relevance = np.empty(most, np.int64), np.empty(most)
     is_taken, is_chosen = np.empty(most, np.bool_), np.empty(most, np.bool_)
-    # Of the paper: p are the shares of the past; listed is q times the number of items listed.
+    # Of the paper: p are the shares of the past; listed is q times n_listed, the number of items
+    # in the list that have a category.
     p, listed = np.zeros(n_codes), np.zeros(n_codes)
     support = np.empty(n_codes, np.int64)
     left = np.empty_like(limit)
@@ -147,12 +148,13 @@ def _calibrate(
             relevance,
         )
         is_taken[:n] = False
-        n_free, size = k - n_reserved, 0
+        n_free, size, n_listed = k - n_reserved, 0, 0
         while size < k:
-            base = 0.0
+            unchanged, base = 0.0, 0.0
             for at in range(n_support):
                 one_code = support[at]
-                base += divergence(p[one_code], listed[one_code] / (size + 1))
+                unchanged += divergence(p[one_code], listed[one_code] / max(n_listed, 1))
+                base += divergence(p[one_code], listed[one_code] / (n_listed + 1))
             best, best_value = -1, -np.inf
             for at in range(n):
                 if is_taken[at] or not may_choose(
@@ -160,9 +162,10 @@ def _calibrate(
                 ):
                     continue
                 one = item[row[at]]
-                distance = base + _change(
-                    code[code_indptr[one] : code_indptr[one + 1]], p, listed, size + 1
-                )
+                own = code[code_indptr[one] : code_indptr[one + 1]]
+                distance = unchanged
+                if len(own) > 0:
+                    distance = base + _change(own, p, listed, n_listed + 1)
                 value = (1.0 - strength) * relevance[at] - strength * distance
                 if value > best_value:
                     best, best_value = at, value
@@ -176,6 +179,7 @@ def _calibrate(
                 n_free -= 1
                 take(one, cap_indptr, cap_code, left, 1)
             own = code[code_indptr[one] : code_indptr[one + 1]]
+            n_listed += len(own) > 0
             for one_code in own:
                 listed[one_code] += 1.0 / len(own)
         for place in range(size):

@@ -22,7 +22,7 @@ def genres_of(item: int) -> list[str]:
 
 
 def shares(items: list[int], n: int) -> dict[str, float]:
-    """Steck 2018, equations 2 and 3, all weights equal; of n items in all."""
+    """Steck 2018, equations 2 and 3, all weights equal; of n items that have a category."""
     found: dict[str, float] = {}
     for item in items:
         for genre in genres_of(item):
@@ -32,8 +32,8 @@ def shares(items: list[int], n: int) -> dict[str, float]:
 
 def oracle(past: list[int], items: list[int]) -> float:
     """Equations 6 and 7, a category at a time."""
-    known = [item for item in past if genres_of(item)]
-    p, q = shares(known, len(known)), shares(items, max(len(items), 1))
+    n_past, n_listed = (sum(bool(genres_of(item)) for item in part) for part in (past, items))
+    p, q = shares(past, n_past), shares(items, n_listed)
     return sum(
         share * math.log(share / (0.99 * q.get(genre, 0.0) + 0.01 * share))
         for genre, share in p.items()
@@ -76,6 +76,18 @@ def test_values_worked_out_by_hand():
         lists, test, metrics=["miscalibration@2"], train=past, categories=CATEGORIES.lazy()
     )
     assert table["mean"].item() == pytest.approx(math.log(100) / 3)
+
+
+def test_a_list_like_the_past_is_calibrated_though_an_item_has_no_category():
+    past = pairs_frame([(1, 0), (1, 3)])
+    found = evaluate(
+        lists_frame({1: [0, 3]}),
+        pairs_frame([(1, 9)]),
+        metrics="miscalibration",
+        train=past,
+        categories=CATEGORIES,
+    )
+    assert found["mean"].item() == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Int32])

@@ -181,11 +181,11 @@ def steck_value(scores, genres, past, strength, alpha=0.01):
     n_past = sum(bool(genres[item]) for item in past)
 
     def value(chosen):
-        q = shares(chosen)
+        q, n_listed = shares(chosen), max(sum(bool(genres[item]) for item in chosen), 1)
         divergence = 0.0
         for genre, n in p.items():
             share = n / n_past
-            mixed = (1 - alpha) * q[genre] / len(chosen) + alpha * share
+            mixed = (1 - alpha) * q[genre] / n_listed + alpha * share
             divergence += share * np.log(share / mixed)
         return (1 - strength) * own[chosen].sum() - strength * divergence
 
