@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from ranker.evaluation.frames import IDS, check_pairs, collect
 from ranker.evaluation.intervals import percentiles, resampled_sums
 
 RATING_METRICS = ("rmse", "mae")
+BinStrategy = Literal["uniform", "quantile"]
 
 
 def rmse(predicted: ArrayLike, actual: ArrayLike) -> float:
@@ -117,9 +119,13 @@ def evaluate_ratings(
 
 
 def calibration_curve(
-    probability: ArrayLike, happened: ArrayLike, *, n_bins: int = 10
+    probability: ArrayLike,
+    happened: ArrayLike,
+    *,
+    n_bins: int = 10,
+    strategy: BinStrategy = "uniform",
 ) -> pl.DataFrame:
-    """Predicted probabilities against how often it came true, in bins of equal width.
+    """Predicted probabilities against how often it came true, in bins.
 
     Source: Niculescu-Mizil, Caruana, "Predicting Good Probabilities with Supervised Learning",
     ICML 2005, section 2 (reliability diagram).
@@ -129,7 +135,10 @@ def calibration_curve(
     probability : array of float in [0, 1], shape (n,)
     happened : array of bool or of 0 and 1, shape (n,)
     n_bins : int
-        Bin j of n holds ``(j - 1) / n < p <= j / n``; the first one 0 as well.
+    strategy : "uniform" or "quantile"
+        Bins of equal width: bin j of n holds ``(j - 1) / n < p <= j / n``, the first one 0 as well.
+        Or with the quantiles of ``probability`` as edges, so that bins hold as many rows as equal
+        values allow: for what happens rarely, which bins of equal width put into the first one.
 
     Returns
     -------
@@ -140,7 +149,7 @@ def calibration_curve(
     Raises
     ------
     ConfigError
-        Different lengths, or values out of range.
+        Different lengths, values out of range, or an unknown strategy.
 
     Examples
     --------
@@ -148,6 +157,8 @@ def calibration_curve(
     [(0.1, 0.0, 1), (0.9, 0.5, 2)]
     """
     check_count(n_bins=n_bins)
+    if strategy not in get_args(BinStrategy):
+        raise ConfigError(f"strategy={strategy!r}; expected 'uniform' or 'quantile'")
     p, came = _pair(probability, happened, names=("probability", "happened"))
     if p.min() < 0 or p.max() > 1 or not np.isin(came, (0.0, 1.0)).all():
         raise ConfigError(
@@ -156,6 +167,8 @@ def calibration_curve(
             "probabilities"
         )
     inner = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
+    if strategy == "quantile":
+        inner = np.percentile(p, 100.0 * inner)  # as scikit-learn rounds them
     place = np.searchsorted(inner, p)
     n = np.bincount(place, minlength=n_bins)
     some = n > 0
@@ -163,7 +176,13 @@ def calibration_curve(
     return pl.DataFrame({"predicted": sums[0], "observed": sums[1], "n": n[some]})
 
 
-def calibration_error(probability: ArrayLike, happened: ArrayLike, *, n_bins: int = 10) -> float:
+def calibration_error(
+    probability: ArrayLike,
+    happened: ArrayLike,
+    *,
+    n_bins: int = 10,
+    strategy: BinStrategy = "uniform",
+) -> float:
     """Expected calibration error: ``sum over bins of n_b / n * |observed_b - predicted_b|``.
 
     Source: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
@@ -180,7 +199,7 @@ def calibration_error(probability: ArrayLike, happened: ArrayLike, *, n_bins: in
     >>> calibration_error([0.5, 0.5], [0, 1]), calibration_error([1.0, 1.0], [0, 1])
     (0.0, 0.5)
     """
-    curve = calibration_curve(probability, happened, n_bins=n_bins)
+    curve = calibration_curve(probability, happened, n_bins=n_bins, strategy=strategy)
     apart = (curve["predicted"] - curve["observed"]).abs().to_numpy()
     n = curve["n"].to_numpy()
     return float(apart @ n / n.sum())

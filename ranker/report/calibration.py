@@ -7,9 +7,11 @@ import polars as pl
 
 from features.arrays import Float64Array
 from ranker.evaluation import calibration_curve, calibration_error
+from ranker.evaluation.predictions import BinStrategy
 from ranker.report.data import Absent, Calibration
 
 _MIN_USERS = 100
+_BINS: BinStrategy = "quantile"  # what is listed is rarely taken: bins of equal width are one bin
 _Z = 1.959964  # the normal quantile of 95 %
 
 
@@ -88,8 +90,8 @@ def score_calibration(hits: pl.DataFrame, *, random_state: int) -> Calibration |
     probability = np.clip(curve.predict(_float(checked["score"])), 0.0, 1.0)
     taken = _float(checked["taken"])
     return Calibration(
-        calibration_curve(probability, taken),
-        calibration_error(probability, taken),
+        calibration_curve(probability, taken, strategy=_BINS),
+        calibration_error(probability, taken, strategy=_BINS),
         n_learned=learned["user_id"].n_unique(),
         n_checked=checked["user_id"].n_unique(),
     )

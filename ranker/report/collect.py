@@ -90,9 +90,8 @@ def collect_report(
     log, table = collect(train, table="train"), None
     if items is not None:
         table = collect(items, table="items")
-    truth = check_pairs(test, table="test")
-    known = check_pairs(log, table="train", like=truth)
-    wanted = truth.unique(maintain_order=True)
+    wanted = check_pairs(test, table="test").unique(maintain_order=True)
+    known = check_pairs(log, table="train", like=wanted)
     if excludes:
         wanted = wanted.join(known, on=list(IDS), how="anti", maintain_order="left")
     users = collect(test, table="test", columns=IDS)["user_id"].unique().sort()
@@ -107,7 +106,7 @@ def collect_report(
         headroom = recommender.headroom(test, k=k)
         bar.update()
         diversity = _diversity(
-            recommender, test, users, k=k, exclude_seen=excludes, random_state=random_state
+            recommender, wanted, k=k, exclude_seen=excludes, random_state=random_state
         )
         bar.update()
         features = _features(recommender)
@@ -137,7 +136,7 @@ def collect_report(
             name=name,
             description=description,
             n_train=known.height,
-            n_test=truth.height,
+            n_test=wanted.height,
             n_items=known["item_id"].n_unique(),
             n_users=values.height,
             train_span=_span(log),
@@ -220,8 +219,7 @@ def _rival(table: pl.DataFrame, served: str) -> str | None:
 
 def _diversity(
     recommender: TwoStageRecommender,
-    test: FrameLike,
-    users: pl.Series,
+    wanted: pl.DataFrame,
     *,
     k: int,
     exclude_seen: bool,
@@ -234,12 +232,13 @@ def _diversity(
             "how unlike two items are. A source such as ALS would."
         )
     by = recommender.embeddings[0]
+    users = wanted["user_id"].unique().sort()
     order = np.random.default_rng(random_state).permutation(len(users))[:_MOST_USERS]
     asked = pl.col("user_id").is_in(users.gather(np.sort(order)).implode())
     curve = diversity_curve(
         recommender,
         MMR(by),
-        collect(test, table="test", columns=IDS).filter(asked),
+        wanted.filter(asked),
         values=_WEIGHTS,
         k=k,
         exclude_seen=exclude_seen,

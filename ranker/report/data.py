@@ -37,7 +37,8 @@ class Facts:
     description : str
         Of the data, a sentence or two; may be empty.
     n_train, n_test : int
-        Events.
+        Events, and pairs of user and item that count: of the test rows, each once, and without
+        those seen before where lists leave them out.
     n_items : int
         Items of the train rows.
     n_users : int

@@ -91,7 +91,7 @@ def _figures(report: Report) -> list[tuple[str, str, str]]:
     lost = dict(zip(headroom["why"], headroom["loss"], strict=True))
     worst = max(("not retrieved", "badly ranked", "filtered"), key=lambda why: lost[why])
     shown.append(("largest loss", number(lost[worst], 3), f"of NDCG, {worst}"))
-    shown.append(("judged", count(facts.n_users), f"users, {count(facts.n_test)} events"))
+    shown.append(("judged", count(facts.n_users), f"users, {count(facts.n_test)} items"))
     return shown
 
 

@@ -31,15 +31,21 @@ def test_errors_agree_with_scikit_learn(rows):
     assert mae(predicted, actual) == pytest.approx(mean_absolute_error(actual, predicted))
 
 
-@given(rows=CHANCES, n_bins=st.integers(1, 12))
+@given(rows=CHANCES, n_bins=st.integers(1, 12), strategy=st.sampled_from(["uniform", "quantile"]))
 @settings(max_examples=60, deadline=None)
-def test_calibration_agrees_with_scikit_learn_and_a_loop(rows, n_bins):
+def test_calibration_agrees_with_scikit_learn(rows, n_bins, strategy):
     p, happened = map(np.array, zip(*rows, strict=True))
-    curve = calibration_curve(p, happened, n_bins=n_bins)
-    observed, predicted = sklearn_curve(happened, p, n_bins=n_bins)
+    curve = calibration_curve(p, happened, n_bins=n_bins, strategy=strategy)
+    observed, predicted = sklearn_curve(happened, p, n_bins=n_bins, strategy=strategy)
     assert curve["observed"].to_list() == pytest.approx(observed.tolist())
     assert curve["predicted"].to_list() == pytest.approx(predicted.tolist())
     assert curve["n"].sum() == len(rows)
+
+
+@given(rows=CHANCES, n_bins=st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_calibration_error_agrees_with_a_loop(rows, n_bins):
+    p, happened = map(np.array, zip(*rows, strict=True))
     edges = np.linspace(0, 1, n_bins + 1)
     total = 0.0
     for j in range(n_bins):
@@ -105,3 +111,5 @@ def test_bad_arguments():
         calibration_error([-1.0, 2.0], [0, 1])
     with pytest.raises(ConfigError, match="n_bins=0"):
         calibration_error([0.5], [1], n_bins=0)
+    with pytest.raises(ConfigError, match="strategy='equal'; expected 'uniform' or 'quantile'"):
+        calibration_curve([0.5], [1], strategy="equal")

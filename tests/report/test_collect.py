@@ -231,10 +231,15 @@ def test_scores_that_are_probabilities_are_found_to_be():
     found = score_calibration(hits, random_state=0)
     assert found.error < 0.02
     assert (found.n_learned, found.n_checked) == (1000, 1000)
-    # Of those whom it learned from, nobody took anything for the others' reasons.
-    shuffled = hits.with_columns(pl.col("taken").shuffle(seed=1))
-    flat = score_calibration(shuffled, random_state=0)
-    assert flat.curve["predicted"].max() - flat.curve["predicted"].min() < 0.5
+    # What is taken rarely, and for opposite reasons by those learned from and those checked.
+    order = np.random.default_rng(0).permutation(n // 10)
+    learned = np.isin(hits["user_id"].to_numpy(), order[: n // 20])
+    rare = 0.08 * np.where(learned, chance, 1 - chance)
+    wrong = score_calibration(
+        hits.with_columns(taken=pl.Series(rng.random(n) < rare)), random_state=0
+    )
+    assert wrong.curve.height == 10
+    assert wrong.error > 0.02
     never = score_calibration(hits.with_columns(taken=pl.lit(value=False)), random_state=0)
     assert "nobody took anything" in never.why
 

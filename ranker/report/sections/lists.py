@@ -17,10 +17,13 @@ NAME, TITLE = "lists", "Lists with reasons"
 def section(report: Report) -> Section:
     """The lists, folded, the first of them open."""
     n = len(report.lists)
-    lead = (
-        f"{n} of {count(report.facts.n_users, 'user')}, at equal distances from the best served to "
-        f"the worst: the first has the highest NDCG of all, the last the lowest."
-    )
+    lead = f"{n} of {count(report.facts.n_users, 'user')}"
+    if n > 1:
+        lead += (
+            ", at equal distances from the best served to the worst: the first has the highest "
+            "NDCG of all, the last the lowest"
+        )
+    lead += "."
     body: list[Content] = []
     if not report.has_titles:
         body.append(

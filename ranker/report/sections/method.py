@@ -13,8 +13,8 @@ def section(report: Report) -> Section:
     facts = report.facts
     lead = (
         f"Fitted on {count(facts.n_train, 'event')}{_span(facts.train_span)}, judged on "
-        f"{count(facts.n_test, 'event')}{_span(facts.test_span)} that no choice has seen. Every "
-        f"test user counts, and what no list could hold counts as missed."
+        f"{count(facts.n_test, 'pair')} of user and item{_span(facts.test_span)} that no choice "
+        f"has seen. Every test user counts, and what no list could hold counts as missed."
     )
     body: list[Content] = [
         subheading("What the fit found out and chose"),
