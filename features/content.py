@@ -14,6 +14,7 @@ from features.candidates import Candidates
 from features.choice import Choice, ColumnKind, choose_columns, spell
 from features.clock import ClockKind
 from features.decay import decay_weights, length_ticks
+from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
 from features.tfidf import heaviest, tfidf, unit_rows, word_counts
@@ -206,6 +207,8 @@ class LatestCosine:
         ConfigError
             If a column does not exist or holds no vectors.
         """
+        if not self.latest or min(self.latest) < 1:
+            raise ConfigError(f"LatestCosine: latest={self.latest}; expected numbers from 1 on")
         columns = self.choose(context).columns
         vectors = {}
         if context.items is not None:

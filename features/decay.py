@@ -39,6 +39,22 @@ def length_ticks(history: History, length: Length | None) -> float:
     return float(history.clock.duration(length))
 
 
+def window_ticks(history: History, window: Length) -> float:
+    """:func:`length_ticks` of a window; a share of the log is not rounded up to a tick."""
+    ticks = length_ticks(history, window)
+    return history.facts.span * window if isinstance(window, float) else ticks
+
+
+def window_name(window: Length) -> str:
+    """``"7d"`` as it is, ``1 / 12`` as ``"12th"``: what names of features end with."""
+    return f"{round(1 / window)}th" if isinstance(window, float) else str(window)
+
+
+def spell_window(name: str) -> str:
+    """The name of a window as sentences say it."""
+    return f"{name} of the log" if name.endswith("th") else name
+
+
 def decay_weights(history: History, half_life: float) -> Float32Array:
     """Weight of each event, ``0.5 ** (age / half_life)``, float32 [n_events] in (0, 1].
 

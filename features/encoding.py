@@ -13,6 +13,7 @@ from features.block import Context, Feature
 from features.choice import Choice, choose_columns
 from features.clock import ClockKind
 from features.codes import ITEM_CODES, Codes
+from features.decay import Length, spell_window, window_name, window_ticks
 from features.history import History
 from features.item_table import FittedItems
 
@@ -31,9 +32,9 @@ class AttributeEncoding:
     columns : tuple of str, optional
         Columns of the item table: text, categories, integers, booleans, or lists of them. Default:
         see :func:`features.codes.why_not_shared`.
-    windows : tuple of float
-        Lengths of the windows, as shares of the log's length. On a clock that does not compare
-        users there is only the whole log.
+    windows : tuple of str, int or float
+        Lengths of the windows: ``"7d"``, a whole number on an integer clock, or a float, a share of
+        the log's length. On a clock that does not compare users there is only the whole log.
     smoothing : float
         Items or takers of the whole log that are added to those of each value.
     max_columns : int
@@ -41,7 +42,7 @@ class AttributeEncoding:
     """
 
     columns: tuple[str, ...] | None = None
-    windows: tuple[float, ...] = (1 / 48, 1 / 12)
+    windows: tuple[Length, ...] = (1 / 48, 1 / 12)
     smoothing: float = 10.0
     max_columns: int = 4
 
@@ -81,7 +82,7 @@ class AttributeEncoding:
         """Name, unit, meaning, and what each value has."""
         encoded = []
         for label, count in counts.items():
-            when = "in the whole log" if label == "all" else f"in the last {label} of the log"
+            when = "in the whole log" if label == "all" else f"in the last {spell_window(label)}"
             share = values.add_up(count) / count.sum() if count.sum() else np.nan * values.n_items
             meaning = f"share of all events {when} with items of the same {{}}"
             encoded.append((f"share_{label}", "share", meaning, share))
@@ -90,7 +91,7 @@ class AttributeEncoding:
             events = self._smooth(values.add_up(count), values.n_items, overall)
             per_item = events / overall if overall else np.nan * values.n_items
             meaning = "events per item of the same {}, over those per item of the catalogue"
-            when = "" if label == "all" else f", in the last {label} of the log"
+            when = "" if label == "all" else f", in the last {spell_window(label)}"
             encoded.append((f"per_item_{label}", "ratio", meaning + when, per_item))
         if takers is not None:
             overall = takers[:, 1].sum() / max(takers[:, 0].sum(), 1.0)
@@ -135,12 +136,12 @@ class _Values:
         return mean.astype(np.float32)
 
 
-def _event_counts(history: History, windows: tuple[float, ...]) -> dict[str, Float64Array]:
+def _event_counts(history: History, windows: tuple[Length, ...]) -> dict[str, Float64Array]:
     """Events of each item by window, and in all."""
     counts = {}
-    for share in windows if history.clock.is_comparable else ():
-        late = history.time >= history.as_of - history.facts.span * share
-        counts[f"{round(1 / share)}th"] = np.bincount(history.item[late], minlength=history.n_items)
+    for window in windows if history.clock.is_comparable else ():
+        late = history.time >= history.as_of - window_ticks(history, window)
+        counts[window_name(window)] = np.bincount(history.item[late], minlength=history.n_items)
     counts["all"] = np.bincount(history.item, minlength=history.n_items)
     return {label: count.astype(np.float64) for label, count in counts.items()}
 

@@ -10,7 +10,7 @@ import numpy as np
 from features.arrays import Float64Array, Int32Array, Int64Array
 from features.block import Context, Feature
 from features.clock import ClockKind
-from features.decay import Length, length_ticks
+from features.decay import Length, spell_window, window_name, window_ticks
 from features.errors import ConfigError
 from features.history import History
 from features.item_table import FittedItems
@@ -44,8 +44,8 @@ class ItemPopularity:
         """
         history = context.history
         windows = self.windows if history.clock.is_comparable else ()
-        labels = (*map(_label, windows), "all")
-        lengths = [_ticks(history, window) for window in windows]
+        lengths = [window_ticks(history, window) for window in windows]
+        labels = (*map(window_name, windows), "all")
         if any(long <= short for short, long in pairwise(lengths)):
             raise ConfigError(
                 f"ItemPopularity: windows={self.windows} do not ascend in this log; give each a "
@@ -69,16 +69,6 @@ class ItemPopularity:
         return FittedItems(features, table)
 
 
-def _label(window: Length) -> str:
-    return f"{round(1 / window)}th" if isinstance(window, float) else str(window)
-
-
-def _ticks(history: History, window: Length) -> float:
-    if isinstance(window, float):
-        return history.facts.span * window
-    return length_ticks(history, window)
-
-
 @np.errstate(divide="ignore", invalid="ignore")  # what is divided by zero is unknown
 def _describe(
     history: History, labels: tuple[str, ...], counts: Float64Array, rhythm: Float64Array
@@ -89,8 +79,7 @@ def _describe(
     shares = counts / counts.sum(axis=0)
     described = []
     for label, count, share in zip(labels, counts.T, shares.T, strict=True):
-        when = "in the whole log" if label == "all" else f"in the last {label}"
-        when += " of the log" if label.endswith("th") else ""
+        when = "in the whole log" if label == "all" else f"in the last {spell_window(label)}"
         rank = len(count) + 1.0 - np.searchsorted(np.sort(count), count, side="right")
         described += [
             (f"share_{label}", "share", f"share of all events {when}", share),

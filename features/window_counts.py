@@ -12,7 +12,8 @@ import polars as pl
 from features.clock import Clock, ClockKind
 from features.custom import Instant
 from features.errors import ConfigError, SchemaError
-from features.schema import check_id_dtypes, check_interactions, check_same_clock
+from features.problems import missing_column
+from features.schema import check_id_dtypes, check_interactions, check_is_frame
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,14 @@ class WindowCounts:
         ----------
         interactions : DataFrame or LazyFrame
             Events that were not counted before, all strictly before ``as_of``. They may be older
-            than the instant up to now, if they came in late.
+            than the instant up to now, if they came in late. A frame without rows is allowed here.
         as_of : datetime or int
             Not before the instant up to now.
 
         Raises
         ------
         SchemaError
-            If events are at or after the instant, or of other ids or another clock.
+            If events have no time, are at or after the instant, or of other ids or another clock.
         ConfigError
             If time runs backwards.
         """
@@ -117,11 +118,7 @@ class WindowCounts:
                 f"as_of={as_of!r} is before {self.clock.instant(self.as_of)}, as of which the "
                 f"counts are already; count from the beginning"
             )
-        new = check_interactions(interactions)
-        check_id_dtypes("item_id", interactions=new, counted=self.total)
-        known = self.clock.timestamps(self.recent["tick"].head(0).to_numpy())
-        check_same_clock(interactions=new, counted=known.to_frame())
-        events = new.select("item_id", tick=pl.Series(self.clock.ticks(new["timestamp"])))
+        events = self._events(interactions)
         late = events.filter(pl.col("tick") >= now)
         if late.height:
             raise SchemaError(
@@ -144,6 +141,18 @@ class WindowCounts:
             pl.concat([self.recent, events]).filter(pl.col("tick") >= now - longest).sort(pl.all()),
             total.group_by("item_id").sum().sort("item_id"),
         )
+
+    def _events(self, interactions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+        check_is_frame(interactions, "interactions")
+        given = interactions.lazy().collect()
+        if "timestamp" not in given.columns:
+            raise SchemaError("interactions", [missing_column("timestamp", given.columns)])
+        if not given.height:
+            return self.recent.clear()
+        new = check_interactions(given)
+        check_id_dtypes("item_id", interactions=new, counted=self.total)
+        self.clock.check("interactions", new)
+        return new.select("item_id", tick=pl.Series(self.clock.ticks(new["timestamp"])))
 
     def frame(self) -> pl.DataFrame:
         """One row per item, ascending: item_id, ``count_<window>`` each, count_all (all Int64)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
+from typing import TypeGuard
 
 from features.errors import ConfigError
 
@@ -20,6 +22,30 @@ def check_count(**counts: object) -> None:
             raise ConfigError(f"{name}={value!r}; expected a whole number, 1 or more")
 
 
+def check_from_zero(**numbers: object) -> None:
+    """Make sure that arguments, by name, are finite numbers of at least 0.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name, value in numbers.items():
+        if not _is_finite(value) or not value >= 0:
+            raise ConfigError(f"{name}={value!r}; expected a number from 0 on")
+
+
+def check_above_zero(**numbers: object) -> None:
+    """Make sure that arguments, by name, are finite numbers above 0.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name, value in numbers.items():
+        if not _is_finite(value) or not value > 0:
+            raise ConfigError(f"{name}={value!r}; expected a number above 0")
+
+
 def check_flag(**flags: object) -> None:
     """Make sure that arguments, by name, are True, False or None.
 
@@ -35,6 +61,10 @@ def check_flag(**flags: object) -> None:
             )
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number; True is none, though Python takes it for 1."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    return is_number(value) and math.isfinite(value)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from features.arrays import Float32Array, Int32Array
 from features.decay import Length, decay_weights, length_ticks
 from features.history import History
-from ranker.arguments import check_count
+from ranker.arguments import check_above_zero, check_count, check_from_zero
 from ranker.candidates.base import Retrieved
 from ranker.candidates.growth import Growth
 from ranker.candidates.vectors import VectorGenerator
@@ -60,6 +60,8 @@ class ALS(VectorGenerator):
     ) -> None:
         """Factorise the users-by-items matrix; attributes are not used."""
         check_count(factors=self.factors, iterations=self.iterations)
+        check_from_zero(regularization=self.regularization)
+        check_above_zero(alpha=self.alpha)
         self.half_life_ticks_ = np.array(length_ticks(history, self.half_life))
         self.n_items_ = np.array(history.n_items)
         self.item_: Int32Array = np.unique(history.item)

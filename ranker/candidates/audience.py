@@ -11,8 +11,8 @@ from scipy import sparse
 
 from features.arrays import AnyArray, Int64Array
 from features.decay import Length, length_ticks
-from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.nearest import nearest
 from ranker.candidates.similar import SimilarityGenerator
 
@@ -102,9 +102,5 @@ class Audience(SimilarityGenerator):
         return np.sort(most[count[most] > 0])
 
     def _check(self) -> None:
-        for name in ("n_current", "neighbours"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}; expected 1 or more")
-        for name in ("shrink", "discount", "activity"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ConfigError(f"{name}={getattr(self, name)}; expected a number from 0 on")
+        check_count(n_current=self.n_current, neighbours=self.neighbours)
+        check_from_zero(shrink=self.shrink, discount=self.discount, activity=self.activity)

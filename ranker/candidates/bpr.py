@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from features.arrays import AnyArray, Float32Array, Int32Array
 from features.decay import Length, length_ticks
 from features.history import History
-from ranker.arguments import check_count
+from ranker.arguments import check_above_zero, check_count, check_from_zero
 from ranker.candidates.base import Retrieved
 from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.candidates.vectors import VectorGenerator, mean_rows, recency_shares
@@ -56,6 +56,8 @@ class BPR(VectorGenerator):
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         check_count(factors=self.factors, iterations=self.iterations)
+        check_from_zero(regularization=self.regularization)
+        check_above_zero(learning_rate=self.learning_rate)
         self.half_life_ticks_: AnyArray = np.array(length_ticks(history, self.half_life))
         self.n_items_: AnyArray = np.array(history.n_items)
         self.item_: Int32Array = np.unique(history.item)

@@ -19,6 +19,7 @@ from features.history import History
 from features.tfidf import tfidf, unit_rows, word_counts
 from features.vectors import is_vector, ready_made
 from features.words import word_columns
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.content_table import need_items, report_unknown
 from ranker.candidates.retrieval import top_by_vectors
@@ -75,10 +76,11 @@ class TextSimilarity(Generator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        if self.interactions_weight < 0:
-            raise ConfigError(
-                f"interactions_weight={self.interactions_weight} is negative; expected 0 or more"
-            )
+        check_from_zero(interactions_weight=self.interactions_weight)
+        if self.factors is not None:
+            check_count(factors=self.factors)
+        if self.max_events is not None:
+            check_from_zero(max_events=self.max_events)
         table = need_items(self, items)
         chosen = word_columns(table, self.columns)
         parts = [word_counts(table[name]) for name in chosen]

@@ -24,6 +24,7 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.growth import Growth
 from ranker.candidates.neighbours import renewed, renumbered, rows_of, with_rows
 from ranker.candidates.similar import SimilarityGenerator
@@ -86,8 +87,8 @@ class CoVisitation(SimilarityGenerator):
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
         """Count pairs; attributes are not used."""
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
+        check_count(max_events=self.max_events, neighbours=self.neighbours)
+        check_from_zero(max_steps=self.max_steps, shrink=self.shrink, discount=self.discount)
         self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
         every = np.arange(history.n_items, dtype=np.int32)
         self.similarity_: sparse.csr_matrix = self._similar_to(every, history)

@@ -14,6 +14,7 @@ from features.arrays import AnyArray, Float32Array, Int32Array
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_above_zero, check_count
 from ranker.candidates.inverse import invert
 from ranker.candidates.similar import SimilarityGenerator
 
@@ -51,12 +52,10 @@ class EASE(SimilarityGenerator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
-        if not self.regularization > 0:
-            raise ConfigError(f"regularization={self.regularization}; expected a number above 0")
-        for name in ("neighbours", "max_items"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}={value}; expected 1 or more")
+        check_above_zero(regularization=self.regularization)
+        check_count(neighbours=self.neighbours)
+        if self.max_items is not None:
+            check_count(max_items=self.max_items)
         half_life = np.nan if self.half_life is None else length_ticks(history, self.half_life)
         self.half_life_ticks_: AnyArray = np.array(half_life)
         chosen = self._chosen(history)

@@ -15,6 +15,7 @@ from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.decay import Length, length_ticks
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.growth import Growth
 from ranker.candidates.nearest import nearest_to_each
 from ranker.candidates.neighbours import reach, renewed, renumbered, rows_of, with_rows
@@ -160,11 +161,8 @@ class ItemKNN(SimilarityGenerator):
             raise ConfigError(
                 f"weighting={self.weighting!r} is not known; expected one of {list(_WEIGHTINGS)}"
             )
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
-        for name in ("shrink", "bm25_k1"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ConfigError(f"{name}={getattr(self, name)}; expected a number from 0 on")
+        check_count(neighbours=self.neighbours)
+        check_from_zero(shrink=self.shrink, bm25_k1=self.bm25_k1)
         if not 0 <= self.bm25_b <= 1:
             raise ConfigError(f"bm25_b={self.bm25_b}; expected a number from 0 to 1")
 

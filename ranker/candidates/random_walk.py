@@ -11,8 +11,8 @@ from scipy import sparse
 
 from features.arrays import AnyArray
 from features.decay import Length, length_ticks
-from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.nearest import nearest_to_each
 from ranker.candidates.similar import SimilarityGenerator
 
@@ -71,8 +71,5 @@ class RandomWalk(SimilarityGenerator):
         self.similarity_: sparse.csr_matrix = nearest_to_each(starts, ends, self.neighbours)
 
     def _check(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
-        for name in ("alpha", "beta"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ConfigError(f"{name}={getattr(self, name)}; expected a number from 0 on")
+        check_count(neighbours=self.neighbours)
+        check_from_zero(alpha=self.alpha, beta=self.beta)

@@ -16,6 +16,7 @@ from features.columns import column_names
 from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.retrieval import top_by_vectors
 from ranker.candidates.similar import SimilarityGenerator
@@ -60,6 +61,7 @@ class SegmentPopularity(Generator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
+        check_from_zero(smoothing=self.smoothing)
         self.codes_, n_segments = _codes(_segment_columns(users, self.columns))
         self.item_: Int32Array = np.unique(history.item)
         if len(self.item_) * (n_segments + 1) > _MAX_CELLS:
@@ -128,6 +130,7 @@ class CategoryPopularity(SimilarityGenerator):
     def _learn(
         self, history: History, *, items: pl.DataFrame | None, users: pl.DataFrame | None
     ) -> None:
+        check_count(per_category=self.per_category)
         self.recent_ticks_: AnyArray = np.array(length_ticks(history, self.recent))
         belongs = _membership(items, self.column, history.n_items)
         weights = np.ones(history.n_events, np.float32)

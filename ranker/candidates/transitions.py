@@ -15,6 +15,7 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.similar import SimilarityGenerator
 from ranker.topk import offer, sort_best_first
 
@@ -101,15 +102,12 @@ class Transitions(SimilarityGenerator):
         return weights.astype(np.float32)
 
     def _check(self) -> None:
-        for name in ("max_lag", "n_last", "neighbours"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}; expected 1 or more")
+        check_count(max_lag=self.max_lag, n_last=self.n_last, neighbours=self.neighbours)
+        check_from_zero(shrink=self.shrink)
         if not 0 <= self.lag_decay <= 1:
             raise ConfigError(f"lag_decay={self.lag_decay}; expected a number from 0 to 1")
         if not 0 < self.last_decay <= 1:
             raise ConfigError(f"last_decay={self.last_decay}; expected a number above 0, up to 1")
-        if not 0 <= self.shrink < np.inf:
-            raise ConfigError(f"shrink={self.shrink}; expected a number from 0 on")
 
 
 def _next_instants(history: History) -> Int64Array:

@@ -14,6 +14,7 @@ from features.decay import Length, decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
 from features.kernel import kernel
+from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.nearest import nearest
 from ranker.topk import offer, sort_best_first
@@ -118,12 +119,10 @@ class UserKNN(Generator):
         return self._index
 
     def _check(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours={self.neighbours}; expected 1 or more")
+        check_count(neighbours=self.neighbours)
+        check_from_zero(power=self.power)
         if not 0 <= self.own < 1:
             raise ConfigError(f"own={self.own}; expected a share from 0 to below 1")
-        if not 0 <= self.power < np.inf:
-            raise ConfigError(f"power={self.power}; expected a number from 0 on")
 
 
 def _normalized(vectors: sparse.csr_matrix) -> sparse.csr_matrix:

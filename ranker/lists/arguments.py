@@ -23,7 +23,7 @@ def check_name(step: object, argument: str, value: object) -> None:
 def check_share(step: object, **shares: object) -> None:
     """Make sure that parameters are numbers from 0 to 1."""
     for argument, value in shares.items():
-        if not is_number(value) or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
+        if not is_number(value) or not 0 <= float(value) <= 1:
             raise ConfigError(
                 f"{type(step).__name__}: {argument}={value!r}; expected a number from 0 to 1"
             )

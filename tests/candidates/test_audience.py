@@ -82,8 +82,8 @@ def test_what_is_new_goes_to_those_whose_past_its_readers_share():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_current": 0}, "n_current=0; expected 1 or more"),
-        ({"neighbours": 0}, "neighbours=0; expected 1 or more"),
+        ({"n_current": 0}, "n_current=0; expected a whole number, 1 or more"),
+        ({"neighbours": 0}, "neighbours=0; expected a whole number, 1 or more"),
         ({"shrink": -1.0}, "shrink=-1.0; expected a number from 0 on"),
         ({"discount": float("nan")}, "discount=nan"),
         ({"activity": -0.5}, "activity=-0.5"),

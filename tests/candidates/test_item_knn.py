@@ -126,7 +126,7 @@ def test_an_unknown_weighting():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neighbours": 0}, "neighbours=0; expected 1 or more"),
+        ({"neighbours": 0}, "neighbours=0; expected a whole number, 1 or more"),
         ({"shrink": -1.0}, "shrink=-1.0; expected a number from 0 on"),
         ({"bm25_k1": float("inf")}, "bm25_k1=inf; expected a number from 0 on"),
         ({"bm25_b": 1.5}, "bm25_b=1.5; expected a number from 0 to 1"),

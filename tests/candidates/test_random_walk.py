@@ -66,7 +66,7 @@ def test_recent_events_count_more():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"neighbours": 0}, "neighbours=0; expected 1 or more"),
+        ({"neighbours": 0}, "neighbours=0; expected a whole number, 1 or more"),
         ({"alpha": -0.1}, "alpha=-0.1; expected a number from 0 on"),
         ({"beta": float("nan")}, "beta=nan; expected a number from 0 on"),
     ],

@@ -139,9 +139,9 @@ def test_without_timestamps_nothing_comes_after_anything():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_lag": 0}, "max_lag=0; expected 1 or more"),
-        ({"n_last": 0}, "n_last=0; expected 1 or more"),
-        ({"neighbours": 0}, "neighbours=0; expected 1 or more"),
+        ({"max_lag": 0}, "max_lag=0; expected a whole number, 1 or more"),
+        ({"n_last": 0}, "n_last=0; expected a whole number, 1 or more"),
+        ({"neighbours": 0}, "neighbours=0; expected a whole number, 1 or more"),
         ({"lag_decay": 1.5}, "lag_decay=1.5; expected a number from 0 to 1"),
         ({"last_decay": 0.0}, "last_decay=0.0; expected a number above 0"),
         ({"shrink": -1.0}, "shrink=-1.0; expected a number from 0 on"),

@@ -108,7 +108,7 @@ def test_events_that_faded_to_nothing():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neighbours": 0}, "neighbours=0; expected 1 or more"),
+        ({"neighbours": 0}, "neighbours=0; expected a whole number, 1 or more"),
         ({"own": 1.0}, "own=1.0; expected a share from 0 to below 1"),
         ({"power": -1.0}, "power=-1.0; expected a number from 0 on"),
     ],

@@ -75,8 +75,21 @@ def test_only_the_longest_window_is_kept():
     assert counts.frame().columns == ["item_id", "count_2", "count_6", "count_all"]
 
 
+def test_a_quiet_interval_lets_old_events_fall_out():
+    counts = WindowCounts.of(LOG, windows=(6,), as_of=25)
+    quiet = counts.update(LOG.clear(), as_of=30)
+    assert quiet.frame().rows() == [(7, 0, 1), (8, 0, 1)]
+    assert quiet.recent.is_empty()
+
+
 def test_what_is_refused():
     counts = WindowCounts.of(LOG, windows=(5,), as_of=25)
+    with pytest.raises(SchemaError, match="timestamp: no such column"):
+        counts.update(LOG.drop("timestamp"), as_of=30)
+    dated = LOG.with_columns(timestamp=pl.lit(dt.datetime(2024, 1, 1)))
+    of_instants = WindowCounts.of(dated, windows=("5d",), as_of=dt.datetime(2024, 1, 2))
+    with pytest.raises(SchemaError, match="times are Date in timestamp of interactions"):
+        of_instants.update(dated.cast({"timestamp": pl.Date}), as_of=dt.datetime(2024, 1, 3))
     with pytest.raises(SchemaError, match=r"2 events are at or after 20.*timestamp < as_of|1 eve"):
         WindowCounts.of(LOG, windows=(5,), as_of=20)
     with pytest.raises(ConfigError, match="as_of=24 is before 25"):
