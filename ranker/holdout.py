@@ -44,7 +44,8 @@ class Fold:
     labels : DataFrame
         ``user_id``, ``item_id``, distinct; with ``grade`` where the log has one.
     as_of : int or None
-        The tick before which everything is known, on a clock that compares users.
+        The tick at which users are looked at, on a clock that compares them; where the labels are
+        no window of time, the end of the log, at which serving looks at them too.
     span : (int, int) or None
         The ticks from which on and before which the labels lie, where they are a window of time.
     """
@@ -174,15 +175,18 @@ class LabelWindows:
 class LastInteractions:
     """Labels from each user's last interactions; the order is all that is needed.
 
+    What a user took at one instant (an order of several items) comes as a whole: nothing of the
+    instant of a label is known.
+
     Seen over all users this uses some of the future: other users' events before their own last
     ones may be later than a label. Where the clock compares users, LabelWindows does not.
 
     Parameters
     ----------
     n : int
-        Labels of each user in a fold.
+        Instants of each user whose items are the labels of a fold.
     n_windows : int
-        How many folds, each ``n`` interactions further back.
+        How many folds, each ``n`` instants further back.
     """
 
     n: int = 1
@@ -194,7 +198,7 @@ class LastInteractions:
     def folds(
         self, interactions: pl.DataFrame, facts: LogFacts, *, random_state: int
     ) -> list[Fold]:
-        """See :class:`Holdout`; users keep at least one event to be known by."""
+        """See :class:`Holdout`; users keep at least one instant to be known by."""
         if facts.clock.kind is ClockKind.NONE:
             raise ConfigError(
                 "LastInteractions needs timestamps for the order; use RandomHoldout()"
@@ -202,12 +206,13 @@ class LastInteractions:
         ordered = interactions.sort(interactions.columns).sort(
             "user_id", "timestamp", maintain_order=True
         )
+        instant = pl.col("timestamp")
         places = ordered.select(
-            pl.len().over("user_id").cast(pl.Int64).alias("size"),
-            pl.int_range(pl.len()).over("user_id").alias("place"),
+            instant.n_unique().over("user_id").cast(pl.Int64).alias("size"),
+            instant.rank("dense", descending=True).over("user_id").cast(pl.Int64).alias("place"),
         )
         size = places["size"].to_numpy()
-        from_end = size - places["place"].to_numpy() - 1
+        from_end = places["place"].to_numpy() - 1
         folds = []
         for window in range(self.n_windows):
             start, stop = window * self.n, (window + 1) * self.n
@@ -217,7 +222,7 @@ class LastInteractions:
             # What a fresher fold asks of a user who is too short for this one is not known here.
             is_known = from_end >= np.minimum(stop, (size - 1) // self.n * self.n)
             if labels.height:
-                folds.append(Fold(ordered, is_known, labels, None))
+                folds.append(Fold(ordered, is_known, labels, _end(interactions, facts)))
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
@@ -285,7 +290,8 @@ class RandomHoldout:
             # Events that are no labels belong to no fold, and are known in each.
             is_known = (marked["fold"].fill_null(-1) != fold).to_numpy()
             if labels.height and is_known.any():
-                folds.append(Fold(marked.drop("fold"), is_known, label_pairs(labels), None))
+                known = marked.drop("fold")
+                folds.append(Fold(known, is_known, label_pairs(labels), _end(known, facts)))
                 n_users += labels["user_id"].n_unique()
         return folds
 
@@ -326,6 +332,13 @@ def default_holdout(facts: LogFacts) -> Holdout:
     if facts.clock.is_comparable:
         return LabelWindows()
     return RandomHoldout() if facts.clock.kind is ClockKind.NONE else LastInteractions()
+
+
+def _end(interactions: pl.DataFrame, facts: LogFacts) -> int | None:
+    """The tick after the last event, on a clock that compares users."""
+    if not facts.clock.is_comparable:
+        return None
+    return int(facts.clock.ticks(interactions["timestamp"]).max()) + facts.clock.step
 
 
 def _counted(n: int, noun: str) -> str:

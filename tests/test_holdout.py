@@ -234,27 +234,51 @@ def test_lengths_that_do_not_fit_the_clock(clock, options, message):
 def test_last_interactions_of_every_user(clock, n):
     log = make_log(clock)
     events = check_interactions(log)
-    # The rule of ties is the folds' own: here only users whose times all differ are looked at.
-    ordered = events.sort("user_id", "timestamp")
+    end = (
+        None if clock == "sequence" else LogFacts.of(events).clock.ticks(events["timestamp"]).max()
+    )
     for window, fold in enumerate(folds_of(LastInteractions(n, 3), log)):
-        assert fold.as_of is None
-        for (user,), rows in ordered.group_by("user_id", maintain_order=True):
+        assert (fold.as_of is None) == (end is None)
+        assert end is None or fold.as_of > end
+        for (user,), rows in events.group_by("user_id", maintain_order=True):
             history = fold.history.filter(pl.col("user_id") == user)
             labels = fold.labels.filter(pl.col("user_id") == user)
-            assert history.height >= 1, "everybody is known by something"
+            instants = rows["timestamp"].unique().sort()
             stop = (window + 1) * n
-            if rows.height <= stop:
-                asked_by_fresher_folds = (rows.height - 1) // n * n
-                assert history.height == rows.height - asked_by_fresher_folds
-                assert labels.is_empty()
-                continue
-            assert history.height == rows.height - stop
-            assert 1 <= labels.height <= n
-            if rows["timestamp"].n_unique() == rows.height:
-                known, hidden = rows.head(-stop), rows.slice(rows.height - stop, n)
-                assert_frame_equal(history.sort("timestamp"), known)
-                assert set(labels["item_id"]) == set(hidden["item_id"])
-                assert known["timestamp"].max() < hidden["timestamp"].min()
+            if len(instants) <= stop:
+                asked_by_fresher_folds = (len(instants) - 1) // n * n
+                known, hidden = instants[: len(instants) - asked_by_fresher_folds], instants[:0]
+            else:
+                known, hidden = instants[:-stop], instants[len(instants) - stop :][:n]
+            assert len(known) >= 1, "everybody is known by something"
+            of_known = rows.filter(pl.col("timestamp").is_in(known.implode()))
+            of_hidden = rows.filter(pl.col("timestamp").is_in(hidden.implode()))
+            assert_frame_equal(history, of_known, check_row_order=False)
+            assert set(labels["item_id"]) == set(of_hidden["item_id"])
+
+
+def test_nothing_is_known_of_the_instant_of_a_label():
+    # Orders of three items each: any of them would tell the others.
+    log = pl.DataFrame(
+        {
+            "user_id": 1,
+            "item_id": [10 * order + place for order in range(5) for place in range(3)],
+            "timestamp": [order for order in range(5) for _ in range(3)],
+        }
+    )
+    freshest, before = folds_of(LastInteractions(1, 2), log)
+    assert freshest.labels["item_id"].sort().to_list() == [40, 41, 42]
+    assert freshest.history["timestamp"].max() == 3
+    assert before.labels["item_id"].sort().to_list() == [30, 31, 32]
+    assert before.history["timestamp"].max() == 2
+
+
+@pytest.mark.parametrize("holdout", [LastInteractions(), RandomHoldout(0.2, 2)])
+def test_folds_that_are_no_window_look_at_users_when_serving_does(holdout):
+    log = make_log("datetime")
+    clock = LogFacts.of(check_interactions(log)).clock
+    for fold in folds_of(holdout, log):
+        assert clock.instant(fold.as_of) > log["timestamp"].max()
 
 
 @pytest.mark.parametrize("holdout", [LabelWindows("2d", 4), LastInteractions(1, 2)])

@@ -28,7 +28,8 @@ def leave_last_n(
     """Hold out the last n events of each user.
 
     Leaks the future: a user's last event may lie before most of what others did, all of which is
-    in train. Nothing of the user's own future leaks.
+    in train. Of the user's own future nothing leaks but the rest of the instant at which the
+    last n begin, where several events have the same time.
 
     Parameters
     ----------

@@ -263,8 +263,8 @@ def _instant(at: datetime | date | int, clock: Clock, dtype: pl.DataType) -> int
     return cut
 
 
-def _n_test(test_fraction: Any, n_rows: int) -> int:
-    if not is_number(test_fraction) or not 0.0 < test_fraction < 1.0:
+def _n_test(test_fraction: float | None, n_rows: int) -> int:
+    if test_fraction is None or not is_number(test_fraction) or not 0.0 < test_fraction < 1.0:
         raise ConfigError(
             f"test_fraction={test_fraction!r}; expected a number between 0 and 1, such as 0.1"
         )
