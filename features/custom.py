@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -246,7 +246,10 @@ class FittedUsers:
         """See :class:`features.block.FittedBlock`."""
         if not candidates.n_rows:
             return
-        found = self.block.compute(history, _instant(history), self.features)
+        # Sessions may end later than the snapshot, each at an instant of its own.
+        found = pl.concat(
+            self.block.compute(part, _instant(part), self.features) for part in _by_instant(history)
+        )
         user = history.users.encode(found["user_id"])
         if self.block.keys == ("user_id",):
             gather(_spread(user, found, history.n_users), candidates.user, out)
@@ -260,6 +263,16 @@ class FittedUsers:
         is_asked = asked[place] == pair
         rows = np.where(is_asked, place, -1)
         out[:] = _spread(rows, found, len(asked))
+
+
+def _by_instant(history: History) -> Iterator[History]:
+    """The users, apart by when they are looked at where their clock compares them."""
+    instants = np.unique(history.now)
+    if not history.clock.is_comparable or len(instants) <= 1:
+        yield history
+        return
+    for instant in instants:
+        yield history.select(history.users.values.filter(pl.Series(history.now == instant)))
 
 
 def _instant(history: History) -> Instant:

@@ -182,17 +182,17 @@ class History:
         """The histories of users given by their events, which stand in for what is known of them.
 
         Users come in ascending order of id. Events with unknown items say nothing and are left
-        out. Users are looked at as of this history, or after the last event if that is later.
+        out. Each user is looked at as of this history, or after his own last event if that is
+        later: the others of the call are no matter.
         """
-        as_of = None
-        if self.clock.is_comparable:
-            last = int(self.clock.ticks(events["timestamp"]).max())
-            as_of = max(self.as_of, last + self.clock.step)
         users = Ids.sorted(events["user_id"])
         sessions = History.build(
-            events, users=users, items=self.items, facts=self.facts, as_of=as_of
+            events, users=users, items=self.items, facts=self.facts, as_of=None
         )
-        return dataclasses.replace(sessions, row=self.users.encode(users.values))
+        now = sessions.now
+        if self.clock.is_comparable:
+            now = np.maximum(now, self.as_of)
+        return dataclasses.replace(sessions, now=now, row=self.users.encode(users.values))
 
     def chunks(self, size: int) -> Iterator[History]:
         """Cut the users into runs of ``size``, in order."""
