@@ -103,6 +103,7 @@ def check_pairs(pairs: pl.DataFrame | pl.LazyFrame, table: str) -> pl.DataFrame:
 def check_items(items: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Validate a table of item attributes: ``item_id`` without null or duplicate, any others.
 
+    Rows come back in order of ids, so that what is chosen by the first of them depends on no other.
     With a column ``valid_from`` (Datetime, Date or integer, as the log's timestamps) there may be
     several rows of an item, each valid from its time on; null means from the beginning.
 
@@ -236,9 +237,9 @@ def _kind(dtype: pl.DataType) -> str:
 def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) -> pl.DataFrame:
     frame = _collect(frame, table)
     has_versions = "valid_from" in frame.columns
+    names = [key, "valid_from"] if has_versions else [key]
     problems = [*id_problems(frame, key), *_validity_problems(frame)]
     if key in frame.columns and is_id(frame.schema[key]):
-        names = [key, "valid_from"] if has_versions else [key]
         rows = frame.select(names).drop_nulls(key)
         repeated = rows.filter(rows.is_duplicated())[key]
         if len(repeated):
@@ -253,7 +254,7 @@ def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) 
     canonical = [_canonical_id(key, frame.schema[key])]
     if has_versions:
         canonical.append(_canonical_optional("valid_from", frame.schema["valid_from"]))
-    return frame.with_columns(canonical)
+    return frame.with_columns(canonical).sort(names)
 
 
 def _validity_problems(frame: pl.DataFrame) -> list[str]:

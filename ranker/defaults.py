@@ -101,7 +101,7 @@ def default_generators(
             generators["ease"] = EASE()
         columns = () if items is None else choose_columns(items, None, WORDS).columns
         if columns:
-            generators["text"] = TextSimilarity()
+            generators["text"] = TextSimilarity(columns=columns)
         if networks and ordered:
             generators["sequence"] = _sequence(columns)
     return generators
