@@ -13,11 +13,13 @@ import polars as pl
 from features.arrays import FrameLike
 from features.clock import ClockKind
 from features.encode import encode
-from features.errors import ConfigError
+from features.errors import ConfigError, SchemaError
 from features.history import History, LogFacts
+from features.problems import missing_column
 from features.schema import (
     check_id_dtypes,
     check_interactions,
+    check_is_frame,
     check_items,
     check_same_clock,
     check_users,
@@ -40,12 +42,18 @@ class Border:
     history : History
         Everybody's events.
     user_dtype, item_dtype : IdDtype
-        Dtypes of the caller's ids.
+        Dtypes of the caller's ids, which hold all that are known.
     """
 
     history: History
     user_dtype: IdDtype
     item_dtype: IdDtype
+
+    @classmethod
+    def of(cls, history: History, user_dtype: IdDtype, item_dtype: IdDtype) -> Border:
+        """With dtypes of the log that are given up where they are too narrow for a table's ids."""
+        users, items = history.users.values, history.items.values
+        return cls(history, user_dtype.holding(users), item_dtype.holding(items))
 
     @classmethod
     def open(
@@ -75,7 +83,7 @@ class Border:
             log, as_of=as_of, facts=facts, items=item_table, users=user_table
         )
         dtypes = IdDtype(raw.schema["user_id"]), IdDtype(raw.schema["item_id"])
-        return cls(history, *dtypes), item_table, user_table
+        return cls.of(history, *dtypes), item_table, user_table
 
     def asked(self, user_ids: UserIds | None, histories: FrameLike | None) -> History:
         """The histories of the users whom a call is about.
@@ -97,7 +105,7 @@ class Border:
         if user_ids is not None and histories is not None:
             raise ConfigError("give user_ids or histories, not both")
         if histories is not None:
-            events = check_interactions(histories)
+            events = check_interactions(histories, "histories")
             self.history.clock.check("histories", events)
             for column, ids in (("user_id", self.history.users), ("item_id", self.history.items)):
                 check_id_dtypes(column, histories=events, interactions=ids.values.to_frame(column))
@@ -138,6 +146,22 @@ class Border:
             if column in frame.columns and frame.schema[column] != dtype.dtype
         ]
         return frame.with_columns(restored) if restored else frame
+
+
+def check_has_ids(frame: FrameLike, table: str) -> pl.DataFrame:
+    """A frame of either kind, collected, that has the columns of ids.
+
+    Raises
+    ------
+    SchemaError
+        Naming the columns that are missing.
+    """
+    check_is_frame(frame, table)
+    found = frame.lazy().collect()
+    missing = [name for name in ("user_id", "item_id") if name not in found.columns]
+    if missing:
+        raise SchemaError(table, [missing_column(name, found.columns) for name in missing])
+    return found
 
 
 def check_same_ids(**frames: pl.DataFrame) -> None:

@@ -15,6 +15,9 @@ from ranker.evaluation.metrics import ndcg
 UNION, FINAL_LIST = "union", "final list"
 """Stages beside the sources."""
 
+UNLISTED = np.iinfo(np.int64).max
+"""Behind every place."""
+
 _STEPS = (
     ("all relevant, in perfect order", None),
     ("those not filtered, in perfect order", "filtered"),
@@ -36,7 +39,8 @@ class Hits:
     n_relevant : int64 array [n_users]
         Those that nobody proposed included.
     final_rank : int64 array [n_rows]
-        Place in the final order of all candidates, 1 = best.
+        Place in the final order of all candidates, 1 = best; :data:`UNLISTED` for those that the
+        system which orders the list did not propose.
     seconds : dict of source name to float
         How long each source took.
     """

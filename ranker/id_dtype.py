@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import ConfigError, SchemaError
+from features.problems import range_problems
 from features.schema import canonical_ids
 
 _NAMED: dict[str, pl.DataType] = {
@@ -91,11 +92,19 @@ class IdDtype:
                     )
                 ],
             )
+        problems = range_problems(ids.to_frame(column), column, "such an id cannot be known")
+        if problems:
+            raise SchemaError(column, problems)
         return canonical_ids(ids).rename(column)
 
     def restore(self, ids: pl.Series) -> pl.Series:
-        """Ids from inside, in the caller's dtype."""
-        return ids.cast(self.dtype)
+        """Ids from inside, in the caller's dtype; as they are where one of them does not fit it."""
+        found = ids.cast(self.dtype, strict=False)
+        return ids if found.null_count() else found
+
+    def holding(self, ids: pl.Series) -> IdDtype:
+        """The dtype in which all these ids, as they are inside, can be given back."""
+        return IdDtype(self.restore(ids).dtype)
 
     def to_json(self) -> str | list[str]:
         """The dtype's name, or the categories of an Enum."""

@@ -22,7 +22,7 @@ from features.schema import check_interactions, check_is_frame, check_same_schem
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
-from ranker.border import Border, UserIds, check_same_ids, check_tables
+from ranker.border import Border, UserIds, check_has_ids, check_same_ids, check_tables
 from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
 from ranker.defaults import NCandidates
@@ -350,7 +350,7 @@ class TwoStageRecommender(Learned):
         check_is_frame(new_interactions, "new_interactions")
         given = new_interactions.lazy().collect()
         new = state.log.clear()
-        if given.height or set(given.columns) != set(new.columns):
+        if given.height or not set(new.columns) <= set(given.columns):
             new = check_interactions(given, "new_interactions")
         state.facts.clock.check("new_interactions", new)
         if set(new.columns) != set(state.log.columns):
@@ -535,20 +535,20 @@ class TwoStageRecommender(Learned):
         return self._border.for_caller(pl.concat(frames))
 
     def build_features(
-        self, candidates: pl.DataFrame, *, histories: FrameLike | None = None
+        self, candidates: FrameLike, *, histories: FrameLike | None = None
     ) -> pl.DataFrame:
         """The feature table of candidates: user_id, item_id, Float32 columns; null = unknown.
 
         Parameters
         ----------
-        candidates : DataFrame
+        candidates : DataFrame or LazyFrame
             From :meth:`generate_candidates`, whole lists: some features compare a candidate with
             the others of its user.
         histories : DataFrame or LazyFrame, optional
             What was given there.
         """
         state, snapshot = self._fitted(), self._server.snapshot
-        check_is_frame(candidates, "candidates")
+        candidates = check_has_ids(candidates, "candidates")
         users = state.user_dtype.canonical(candidates["user_id"], "user_id")
         items = state.item_dtype.canonical(candidates["item_id"], "item_id")
         history = self._border.histories_of(users, histories)
@@ -588,19 +588,20 @@ class TwoStageRecommender(Learned):
             "gain", "name", descending=[True, False]
         )
 
-    def score(self, table: pl.DataFrame) -> pl.DataFrame:
+    def score(self, table: FrameLike) -> pl.DataFrame:
         """Score a feature table: user_id, item_id, score (Float32), in the order of its rows.
 
         Columns are taken by name, so that their order does not matter.
 
         Raises
         ------
-        ConfigError
-            If columns are missing.
+        SchemaError, ConfigError
+            If columns of ids, or features, are missing.
         NotFittedError
             If there is no second stage.
         """
         model = self._trees()
+        table = check_has_ids(table, "features")
         missing = [name for name in model.names if name not in table.columns]
         if missing:
             raise ConfigError(
@@ -761,7 +762,9 @@ class TwoStageRecommender(Learned):
         users = self._server.snapshot.history.select(wanted["user_id"].unique().sort())
         n_wanted = wanted.group_by("user_id").len()
         for hits in self._map(
-            users, lambda part: self._server.hits(part, relevant, exclude_seen=exclude), "headroom"
+            users,
+            lambda part: self._server.hits(part, relevant, exclude_seen=exclude, k=k),
+            "headroom",
         ):
             own = hits.candidates.users.values.rename("user_id").to_frame()
             n = own.join(n_wanted, on="user_id", how="left", maintain_order="left")["len"]
@@ -930,7 +933,7 @@ class TwoStageRecommender(Learned):
 
     def _serve(self, state: State, snapshot: Snapshot) -> None:
         self._state = state
-        self._border = Border(snapshot.history, state.user_dtype, state.item_dtype)
+        self._border = Border.of(snapshot.history, state.user_dtype, state.item_dtype)
         self.__dict__.pop("_explainer", None)  # it spoke of the snapshot before
         self._bound: BoundPolicy | None = None
         blend = None if state.gate is None else state.gate.blend

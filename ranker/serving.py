@@ -14,7 +14,7 @@ from features.candidates import Candidates
 from features.history import History
 from ranker.candidates.popularity import Popularity
 from ranker.defaults import popularity_of
-from ranker.funnel import Hits
+from ranker.funnel import UNLISTED, Hits
 from ranker.labelling import mark_relevant
 from ranker.lists.apply import BoundPolicy
 from ranker.lists.context import ListContext
@@ -138,15 +138,18 @@ class Server:
             frames.append(lists_frame(lists, history))
         return frames
 
-    def hits(self, history: History, relevant: pl.DataFrame, *, exclude_seen: bool) -> Hits:
-        """What becomes of the relevant items of some users."""
+    def hits(
+        self, history: History, relevant: pl.DataFrame, *, exclude_seen: bool, k: int = 0
+    ) -> Hits:
+        """What becomes of the relevant items of some users, in lists of k."""
         seconds: dict[str, float] = {}
-        candidates = self.candidates(history, exclude_seen=exclude_seen, seconds=seconds)
+        candidates = self.candidates(history, exclude_seen=exclude_seen, k=k, seconds=seconds)
         label, n_relevant = mark_relevant(candidates, relevant)
         scores = self.score(history, candidates)
         order = np.lexsort((candidates.item, -scores, candidates.user))
         rank = np.empty(candidates.n_rows, np.int64)
         rank[order] = np.arange(candidates.n_rows) - candidates.indptr[candidates.user] + 1
+        rank[np.isnan(scores)] = UNLISTED
         return Hits(candidates, label > 0, n_relevant, rank, seconds)
 
     def _score_by(self, system: str, history: History, candidates: Candidates) -> Float32Array:

@@ -21,6 +21,7 @@ from ranker import (
     LabelWindows,
     LambdaRank,
     LastInteractions,
+    OwnHistory,
     Popularity,
     TwoStageRecommender,
     compare,
@@ -321,7 +322,7 @@ def test_the_funnel_adds_up(fitted):
     at_ten = funnel.filter(stage="final list", depth=10).row(0, named=True)
     assert at_ten["found"] == hits
     recall = evaluate(lists, test, k=10, metrics="recall")["mean"].item()
-    assert at_ten["recall"] <= recall + 1e-12, "recall@10 divides by at most ten"
+    assert at_ten["recall"] <= recall + 1e-12, "the list is filled up behind the candidates"
 
 
 @pytest.mark.parametrize("repeats", [True, False])
@@ -354,6 +355,27 @@ def test_headroom_adds_up(repeats):
     assert table["ndcg"][2] == pytest.approx(best)
     with pytest.raises(ranker.ConfigError, match="k=0; expected a whole number"):
         recommender.headroom(test, k=0)
+
+
+def test_headroom_is_that_of_the_lists_that_are_served():
+    train, test = split_by_time(LOG, test_fraction=0.2)
+    relevant = test.select("user_id", "item_id").unique()
+    users = relevant["user_id"].unique().sort()
+    sources = [("own", OwnHistory()), ("als", ALS(factors=4, iterations=2))]
+    # Lists that are longer than the depths ask the sources for more; and where one source is what
+    # is served and nothing popular follows, what only the others propose is not listed.
+    deep = small(n_candidates=4).fit(train)
+    alone = small(generators=sources).fit(train)
+    alone._server = dataclasses.replace(alone._server, system="own")
+    for recommender, k in ((deep, 12), (alone, 10), (alone, 20)):
+        table = recommender.headroom(test, k=k)
+        served = recommender.recommend(users, k=k).filter(pl.col("score").is_not_null())
+        hits = served.join(relevant, on=["user_id", "item_id"], how="semi").height
+        assert table["n_items"][-1] == hits
+        ndcg = evaluate(served, relevant, k=k, metrics="ndcg")["mean"].item()
+        assert table["ndcg"][-1] == pytest.approx(ndcg)
+    at_ten = alone.funnel(test).filter(stage="final list", depth=10)["found"].item()
+    assert at_ten == alone.headroom(test, k=10)["n_items"][-1]
 
 
 def test_systems_are_compared_from_the_same_candidates(fitted):
@@ -591,7 +613,8 @@ def test_what_cannot_serve_after_a_refresh_does_not_serve(monkeypatch):
 def test_refresh_without_events_takes_a_new_table():
     recommender = small().fit(LOG, items=item_table())
     more = item_table().head(1).with_columns(item_id=pl.lit("unheard"))
-    recommender.refresh(LOG.clear(), items=pl.concat([item_table(), more]))
+    quiet = LOG.clear().with_columns(price=pl.lit(1.0))  # other columns are ignored
+    recommender.refresh(quiet, items=pl.concat([item_table(), more]))
     assert recommender.explain("u001", ["unheard"]).height == 1
     assert recommender.staleness.n_events == 0
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ranker import TwoStageRecommender
+from ranker import SchemaError, TwoStageRecommender
 from tests.logs import CLOCKS, make_log
 from tests.recommenders import everything, item_table, numbered, small, user_table
 
@@ -117,6 +117,34 @@ def test_other_attributes_are_another_recommender():
         again = small().fit(log, items=items, users=users).refresh(event, items=dearer, users=users)
         found.add(again.fingerprint)
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("dtype", [pl.UInt8, "enum"])
+def test_ids_that_do_not_fit_the_callers_dtype_come_back_as_they_are(dtype):
+    log, stranger, new = numbered(LOG), 300, 301
+    wide = pl.Int64
+    if dtype == "enum":
+        log, stranger, new, wide = LOG, "stranger", "new", pl.String
+    dtypes = {
+        name: pl.Enum(log[name].unique().sort()) if dtype == "enum" else dtype
+        for name in ("user_id", "item_id")
+    }
+    narrow = log.with_columns(pl.col(n).cast(d) for n, d in dtypes.items())
+    recommender = small().fit(narrow)
+    found = recommender.recommend([stranger], k=3)
+    assert found["user_id"].to_list() == [stranger] * 3
+    assert found.schema["item_id"] == dtypes["item_id"]
+    session = log.head(3).with_columns(user_id=pl.lit(stranger))
+    assert recommender.recommend(histories=session, k=3)["user_id"][0] == stranger
+    event = log.tail(1).with_columns(user_id=pl.lit(new), item_id=pl.lit(new))
+    assert recommender.refresh(event).recommend(k=3).schema["user_id"] == wide
+    assert new in recommender.user_ids.to_list()
+    items = pl.DataFrame({"item_id": [*log["item_id"].unique(), new]})
+    of_table = small().fit(narrow, items=items).recommend(k=len(items), exclude_seen=False)
+    assert new in of_table["item_id"].to_list()
+    assert of_table.schema["user_id"] == dtypes["user_id"]
+    with pytest.raises(SchemaError, match="user_id: 1 values do not fit Int64"):
+        small().fit(numbered(LOG)).recommend(pl.Series([2**63], dtype=pl.UInt64))
 
 
 @pytest.mark.parametrize(

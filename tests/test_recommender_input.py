@@ -241,7 +241,37 @@ def test_histories_that_cannot_be_used(fitted):
 
 def test_histories_later_than_the_snapshot_are_looked_at_after_their_last_event(fitted):
     session = LOG.filter(user_id="u003").with_columns(pl.col("timestamp").dt.offset_by("1y"))
-    assert fitted.recommend(histories=session, k=6).height == 6
+    alone = fitted.recommend(histories=session, k=6)
+    assert alone.height == 6
+    own = LOG.filter(user_id="u003")
+    assert not fitted.recommend(histories=own, k=6)["score"].equals(alone["score"])
+
+
+@pytest.mark.parametrize("later", ["0d", "5d", "1y"])
+def test_a_session_is_served_alike_whoever_is_served_beside_it(fitted, later):
+    own = LOG.filter(user_id="u003")
+    stranger = LOG.filter(user_id="u007").with_columns(
+        pl.col("timestamp").dt.offset_by(later), user_id=pl.lit("stranger")
+    )
+    alone = fitted.recommend(histories=own, k=6)
+    both = fitted.recommend(histories=pl.concat([own, stranger]), k=6)
+    assert_frame_equal(both.filter(user_id="u003"), alone)
+
+
+def test_errors_of_histories_name_them(fitted):
+    with pytest.raises(SchemaError, match=r"^histories: .*\n.*item_id: no such column"):
+        fitted.recommend(histories=pl.DataFrame({"user_id": ["u001"]}))
+
+
+def test_tables_of_candidates_and_features_of_either_kind(fitted):
+    candidates = fitted.generate_candidates(["u001"])
+    table = fitted.build_features(candidates.lazy())
+    assert_frame_equal(table, fitted.build_features(candidates))
+    assert_frame_equal(fitted.score(table.lazy()), fitted.score(table))
+    with pytest.raises(SchemaError, match="user_id: no such column among"):
+        fitted.build_features(candidates.drop("user_id"))
+    with pytest.raises(SchemaError, match="item_id: no such column among"):
+        fitted.score(table.drop("item_id"))
 
 
 def test_a_test_set_of_which_nothing_is_new():
