@@ -32,7 +32,9 @@ class CustomBlock:
 
     Keyed by item, the function gets the whole log of the snapshot, once. Keyed by user, or by user
     and item, it gets the events of the users who are served (of a session, those of the session),
-    some users at a time: so what it says of a user may depend on nobody else.
+    some users at a time, all looked at at one instant: so what it says of a user may depend on
+    nobody else. Sessions that end later than the log are looked at each at an instant of its own,
+    so that they cost a call each.
 
     Parameters
     ----------

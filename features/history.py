@@ -182,8 +182,8 @@ class History:
         """The histories of users given by their events, which stand in for what is known of them.
 
         Users come in ascending order of id. Events with unknown items say nothing and are left
-        out. Each user is looked at as of this history, or after his own last event if that is
-        later: the others of the call are no matter.
+        out. Each user is looked at as of this history, or after his own last event, of whatever
+        item, if that is later: the others of the call are no matter.
         """
         users = Ids.sorted(events["user_id"])
         sessions = History.build(
@@ -191,7 +191,9 @@ class History:
         )
         now = sessions.now
         if self.clock.is_comparable:
-            now = np.maximum(now, self.as_of)
+            now = np.full(len(users), self.as_of)
+            end = self.clock.ticks(events["timestamp"]) + self.clock.step
+            np.maximum.at(now, users.encode(events["user_id"]), end)
         return dataclasses.replace(sessions, now=now, row=self.users.encode(users.values))
 
     def chunks(self, size: int) -> Iterator[History]:

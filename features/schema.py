@@ -249,12 +249,27 @@ def _check_attributes(frame: pl.DataFrame | pl.LazyFrame, table: str, key: str) 
                 f"{examples(repeated.unique(maintain_order=True))}; keep one row per id, for "
                 f"instance with unique(subset={names if has_versions else key!r})"
             )
+    problems += [
+        f"{name}: dtype {dtype} cannot be written down, and a model is saved with its tables; drop "
+        f"the column, or turn it into text"
+        for name, dtype in frame.schema.items()
+        if _is_unwritable(dtype)
+    ]
     if problems:
         raise SchemaError(table, problems)
     canonical = [_canonical_id(key, frame.schema[key])]
     if has_versions:
         canonical.append(_canonical_optional("valid_from", frame.schema["valid_from"]))
     return frame.with_columns(canonical).sort(names)
+
+
+def _is_unwritable(dtype: pl.DataType, *, is_nested: bool = False) -> bool:
+    """Whether it holds objects of Python, or bytes within lists or structs."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_unwritable(dtype.inner, is_nested=True)  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct):
+        return any(_is_unwritable(one.dtype, is_nested=True) for one in dtype.fields)  # type: ignore[arg-type]
+    return dtype == pl.Object or (is_nested and dtype == pl.Binary)
 
 
 def _validity_problems(frame: pl.DataFrame) -> list[str]:
@@ -270,6 +285,18 @@ def _validity_problems(frame: pl.DataFrame) -> list[str]:
             f"parse text with str.to_datetime(), or rename the column if it means something else"
         )
     ]
+
+
+def refuse_other_frames(value: object, name: str) -> None:
+    """Make sure that something is no frame of another library: as a sequence, it is its columns.
+
+    Raises
+    ------
+    SchemaError
+        With the way to make a frame of Polars of it.
+    """
+    if type(value).__name__ in ("DataFrame", "LazyFrame", "Table"):
+        check_is_frame(value, name)
 
 
 def check_is_frame(frame: object, table: str) -> None:

@@ -61,6 +61,21 @@ def check_flag(**flags: object) -> None:
             )
 
 
+def plain_number(value: object) -> int | float:
+    """A number of NumPy as one of Python: what :func:`json.dumps` asks for as ``default``.
+
+    Raises
+    ------
+    TypeError
+        It is no number.
+    """
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON does not know")
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number; True is none, though Python takes it for 1."""
     return isinstance(value, Real) and not isinstance(value, bool)

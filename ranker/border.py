@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -135,7 +135,13 @@ class Border:
         distinct = user_id.unique(maintain_order=True)
         if histories is None:
             return self.asked(distinct, None)
-        return self.asked(None, histories).select(distinct)
+        sessions = self.asked(None, histories)
+        found = sessions.select(distinct)
+        if not found.clock.is_comparable:
+            return found
+        # Who has no session is looked at as of the log, whatever the sessions of the others are.
+        has_session = sessions.users.encode(distinct) >= 0
+        return replace(found, now=np.where(has_session, found.now, self.history.as_of))
 
     def for_caller(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Ids in the dtypes in which they came."""

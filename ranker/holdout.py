@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import polars as pl
 
-from features.arrays import BoolArray
+from features.arrays import BoolArray, Int64Array
 from features.clock import WEEK, ClockKind
 from features.errors import ConfigError
 from features.history import LogFacts
@@ -206,13 +206,8 @@ class LastInteractions:
         ordered = interactions.sort(interactions.columns).sort(
             "user_id", "timestamp", maintain_order=True
         )
-        instant = pl.col("timestamp")
-        places = ordered.select(
-            instant.n_unique().over("user_id").cast(pl.Int64).alias("size"),
-            instant.rank("dense", descending=True).over("user_id").cast(pl.Int64).alias("place"),
-        )
-        size = places["size"].to_numpy()
-        from_end = places["place"].to_numpy() - 1
+        size, from_end = _instants(ordered)
+        end = _end(interactions, facts)
         folds = []
         for window in range(self.n_windows):
             start, stop = window * self.n, (window + 1) * self.n
@@ -222,7 +217,7 @@ class LastInteractions:
             # What a fresher fold asks of a user who is too short for this one is not known here.
             is_known = from_end >= np.minimum(stop, (size - 1) // self.n * self.n)
             if labels.height:
-                folds.append(Fold(ordered, is_known, labels, _end(interactions, facts)))
+                folds.append(Fold(ordered, is_known, labels, end))
         return folds
 
     def describe(self, facts: LogFacts, interactions: pl.DataFrame, n_folds: int) -> str:
@@ -281,6 +276,7 @@ class RandomHoldout:
         marked = interactions.join(
             fold_of, on=["user_id", "item_id"], how="left", maintain_order="left"
         )
+        end = _end(interactions, facts)
         folds: list[Fold] = []
         n_users = 0
         for fold in range(self.n_folds or min(_MOST_FOLDS, int(1 / self.fraction))):
@@ -290,8 +286,7 @@ class RandomHoldout:
             # Events that are no labels belong to no fold, and are known in each.
             is_known = (marked["fold"].fill_null(-1) != fold).to_numpy()
             if labels.height and is_known.any():
-                known = marked.drop("fold")
-                folds.append(Fold(known, is_known, label_pairs(labels), _end(known, facts)))
+                folds.append(Fold(marked.drop("fold"), is_known, label_pairs(labels), end))
                 n_users += labels["user_id"].n_unique()
         return folds
 
@@ -332,6 +327,19 @@ def default_holdout(facts: LogFacts) -> Holdout:
     if facts.clock.is_comparable:
         return LabelWindows()
     return RandomHoldout() if facts.clock.kind is ClockKind.NONE else LastInteractions()
+
+
+def _instants(ordered: pl.DataFrame) -> tuple[Int64Array, Int64Array]:
+    """Of rows in order of user and time: instants of each row's user, and those after the row's."""
+    user, time = pl.col("user_id"), pl.col("timestamp")
+    is_new = (user != user.shift()).fill_null(value=True)
+    starts = ordered.select(user=is_new, instant=is_new | (time != time.shift()))
+    user_row = np.cumsum(starts["user"].to_numpy()) - 1
+    instant = np.cumsum(starts["instant"].to_numpy())
+    last = np.zeros(user_row[-1] + 1, np.int64)
+    np.maximum.at(last, user_row, instant)
+    size = np.diff(last, prepend=0)
+    return size[user_row], last[user_row] - instant
 
 
 def _end(interactions: pl.DataFrame, facts: LogFacts) -> int | None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from features.errors import ConfigError, SchemaError
 from features.problems import range_problems
-from features.schema import canonical_ids
+from features.schema import canonical_ids, refuse_other_frames
 
 _NAMED: dict[str, pl.DataType] = {
     str(dtype()): dtype()
@@ -35,6 +35,7 @@ def as_ids(ids: Any, argument: str) -> pl.Series:
     ConfigError
         If they are not several ids in an order, or of several kinds.
     """
+    refuse_other_frames(ids, argument)
     if isinstance(ids, str | bytes):
         raise ConfigError(f"{argument} is the text {ids!r}; expected several ids, as a list")
     if isinstance(ids, pl.DataFrame | pl.LazyFrame):

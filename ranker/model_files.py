@@ -19,6 +19,7 @@ from features.history import LogFacts
 from features.schema import check_interactions, check_items, check_users
 from features.stage import FeatureStage
 from features.versions import as_known
+from ranker.arguments import plain_number
 from ranker.candidates.base import Generator
 from ranker.candidates.restored import check_restored
 from ranker.components import from_json, is_ours, to_json
@@ -280,7 +281,9 @@ def _intervals(pairs: dict[str, dict[str, float]]) -> dict[str, PairedInterval]:
 
 def fingerprint(state: State, snapshot: Snapshot) -> str:
     """SHA-256 of everything that makes the lists, 64 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps(_settings(state, snapshot), sort_keys=True).encode())
+    digest = hashlib.sha256()
+    settings = json.dumps(_settings(state, snapshot), sort_keys=True, default=plain_number)
+    digest.update(settings.encode())
     history = snapshot.history
     for ids in (history.users.values, history.items.values):
         digest.update("\n".join(map(str, ids)).encode())

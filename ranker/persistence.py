@@ -19,6 +19,7 @@ import polars as pl
 
 from features.arrays import AnyArray
 from features.errors import ModelFormatError
+from ranker.arguments import plain_number
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -50,7 +51,7 @@ def write_model(folder: Path, files: Mapping[str, bytes], settings: Mapping[str,
         "files": {name: _digest(content) for name, content in files.items()},
     }
     manifest["sha256"] = checksum(manifest)
-    for name, content in ({**files, MANIFEST: json.dumps(manifest, indent=2).encode()}).items():
+    for name, content in ({**files, MANIFEST: _json(manifest, indent=2)}).items():
         with (folder / name).open("xb") as file:
             file.write(content)
             file.flush()
@@ -112,7 +113,11 @@ def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
 
 def checksum(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of what a manifest says, whatever its layout."""
-    return _digest(json.dumps(manifest, sort_keys=True).encode())
+    return _digest(_json(manifest, sort_keys=True))
+
+
+def _json(manifest: Mapping[str, Any], **layout: Any) -> bytes:
+    return json.dumps(manifest, default=plain_number, **layout).encode()
 
 
 def _read_file(file: Path) -> bytes:

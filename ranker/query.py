@@ -50,6 +50,12 @@ class Query:
     folder: str | Path | None = None
 
     def __post_init__(self) -> None:
+        given: tuple[object, object] = (self.sql, self.database)
+        if not all(isinstance(one, str) for one in given):
+            raise ConfigError(
+                f"Query({type(self.sql).__name__}, {type(self.database).__name__}); expected the "
+                f"text of one SELECT and the address of a database"
+            )
         is_duckdb = self.database.startswith(_DUCKDB) and len(self.database) > len(_DUCKDB)
         if not (is_duckdb or self.database.startswith(_POSTGRES)):
             raise self._error(

@@ -17,7 +17,7 @@ import polars as pl
 
 from features.arrays import Float64Array
 from features.errors import ConfigError, MissingExtraError
-from ranker.arguments import check_count, is_number
+from ranker.arguments import check_count, is_number, plain_number
 from ranker.evaluation.intervals import PairedInterval, paired_interval
 from ranker.progress import progress_bar
 from ranker.rerank.lambdarank import OBJECTIVES, LambdaRank
@@ -177,10 +177,12 @@ class _Journal:
         self.trials: list[dict[str, Any]] = []
         head = {"ranker": "tuning", "format": 1, "digest": digest}
         try:
-            if not path.exists():
+            if not path.exists() or not path.stat().st_size:  # or a crash came before the line
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(head) + "\n")
             lines = path.read_text().splitlines()
+        except UnicodeDecodeError:
+            lines = []
         except OSError as error:
             raise ConfigError(f"path={str(path)!r} cannot be read or written: {error}") from error
         rows = [_parsed(line) for line in lines]
@@ -267,7 +269,8 @@ def _digest(
     names: Sequence[str],
     random_state: int,
 ) -> str:
-    text = json.dumps([start.parameters(), list(names), random_state], sort_keys=True)
+    facts = [start.parameters(), list(names), random_state]
+    text = json.dumps(facts, sort_keys=True, default=plain_number)
     digest = hashlib.sha256(text.encode())
     for table in (*train, validation):
         for field in dataclasses.fields(table):

@@ -159,7 +159,7 @@ def current_version(path: str | Path) -> str:
     return name
 
 
-def rollback(path: str | Path, to: str | None = None) -> str:
+def rollback(path: str | Path, to: str | int | None = None) -> str:
     """Make a former version of a saved model the current one, by one rename.
 
     Nothing is deleted: a rollback can be taken back by its name until the next save, which deletes
@@ -169,7 +169,7 @@ def rollback(path: str | Path, to: str | None = None) -> str:
     ----------
     path : str or Path
         Folder that a model was saved to.
-    to : str, optional
+    to : str or int, optional
         Name of a version, or its number alone; by default the one before the current one.
 
     Returns
@@ -194,7 +194,7 @@ def rollback(path: str | Path, to: str | None = None) -> str:
     return chosen
 
 
-def _choose(folder: Path, to: str | None) -> str:
+def _choose(folder: Path, to: str | int | None) -> str:
     names = list_versions(folder)
     if to is None:
         current = current_version(folder)
@@ -205,7 +205,8 @@ def _choose(folder: Path, to: str | None) -> str:
                 f"keep= to have more of them"
             )
         return former[-1]
-    number = int(to) if to.isdigit() else None
+    to = str(to)
+    number = int(to) if to.isascii() and to.isdigit() else None
     for name in names:
         if to == name or _number(name)[0] == number:
             return name

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -27,11 +29,13 @@ from ranker import (
 )
 from ranker.candidates.content import TextSimilarity
 from ranker.cli.doctor import examine_tables
-from ranker.datasets import Dataset
+from ranker.datasets import Dataset, load_folder
 from ranker.evaluation import split_by_time
+from ranker.export import export_recommendations, publish_export
 from ranker.lists import (
     MMR,
     Calibrate,
+    Cap,
     Explore,
     FilterAllowed,
     FilterAvailable,
@@ -45,6 +49,7 @@ from ranker.lists import (
     diversity_curve,
 )
 from ranker.neural import DeepMatrixFactorization, NeuralCollaborativeFiltering
+from ranker.query import Query
 from tests.logs import make_log
 from tests.recommenders import everything, small
 
@@ -433,6 +438,7 @@ def test_candidates_that_cannot_be_joined(pairs, message):
     [
         (lambda one: one.explain("u001", verb=""), "verb=''; expected a participle"),
         (lambda one: one.explain(foreign("pandas.core.frame")), "users: .*\n.*from_pandas"),
+        (lambda one: one.recommend(foreign("pandas.core.frame")), "user_ids: .*\n.*from_pandas"),
         (lambda one: one.drift(LOG), "n_users=shape.*"),
         (lambda one: one.build_features(["u001"]), "candidates: .*\n.*is a list"),
         (lambda one: one.load("x", custom=count), r"custom=<function.*custom=\[function\]"),
@@ -500,6 +506,84 @@ def test_what_a_fit_finds_is_not_there_before_it(name):
         getattr(recommender, name)
 
 
+@pytest.mark.parametrize("step", [FilterDenied, FilterAllowed, FilterAvailable])
+def test_frames_of_others_that_a_filter_would_take_for_their_columns(step):
+    with pytest.raises(SchemaError, match=r"(items|table) of Filter.*\n.*is a pandas.*from_pandas"):
+        step(foreign("pandas.core.frame"))
+    with pytest.raises(RankerError, match=r"of Filter.*\n.*item_id: 1 values do not fit Int64"):
+        step(pl.DataFrame({"item_id": pl.Series([2**63], dtype=pl.UInt64)}))
+    with pytest.raises(ConfigError, match=r"of Filter.* cannot be read"):
+        step(pl.scan_parquet("no/such.parquet"))
+
+
+@pytest.mark.parametrize("users", [foreign("pandas.core.frame"), 5, b"u1", {"u001": 1}])
+def test_users_to_export_that_are_no_list(fitted, users, tmp_path):
+    with pytest.raises(SchemaError, match=r"user_ids|no list of ids"):
+        export_recommendations(fitted, users, tmp_path / "lists", k=3)
+    assert not (tmp_path / "lists").exists()
+
+
+def test_a_file_whose_name_has_brackets(fitted, tmp_path):
+    file = tmp_path / "u[1].parquet"
+    LOG.select("user_id").head(3).write_parquet(file)
+    assert export_recommendations(fitted, file, tmp_path / "lists", k=3).n_users >= 1
+    folder = tmp_path / "data[1]"
+    folder.mkdir()
+    LOG.write_parquet(folder / "interactions.parquet")
+    assert load_folder(folder).interactions.equals(LOG)
+    with pytest.raises(ConfigError, match="path is a NoneType; expected the name of a folder"):
+        export_recommendations(fitted, ["u001"], None)
+
+
+def test_numbers_of_numpy_are_saved_like_those_of_python(tmp_path):
+    def fit(whole, number):
+        return small(
+            generators=[("popular", Popularity()), ("als", ALS(factors=whole(4), alpha=number(4)))],
+            n_candidates={"popular": whole(10), "als": whole(9)},
+            reranker=LambdaRank(
+                n_trees=whole(10), min_rows_in_leaf=whole(5), learning_rate=number(0.125)
+            ),
+            random_state=whole(0),
+        ).fit(LOG)
+
+    plain, of_numpy = fit(int, float), fit(np.int64, np.float32)
+    assert of_numpy.fingerprint == plain.fingerprint
+    of_numpy.save(tmp_path / "model")
+    assert TwoStageRecommender.load(tmp_path / "model").fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series("raw", [[b"x"]], dtype=pl.List(pl.Binary)),
+        pl.Series("raw", [{"x": b"y"}], dtype=pl.Struct({"x": pl.Binary})),
+        pl.Series("raw", [object()], dtype=pl.Object),
+    ],
+    ids=str,
+)
+def test_columns_that_no_model_can_be_saved_with(column):
+    items = pl.DataFrame({"item_id": ["i001"]}).with_columns(column)
+    with pytest.raises(SchemaError, match=r"raw: dtype .* cannot be written down"):
+        small().fit(LOG, items=items)
+
+
+def test_caps_and_quotas_by_numbers_of_numpy_or_text():
+    Policy([Cap("brand", np.int64(2)), Quota("brand", {"own": 2})])
+    with pytest.raises(ConfigError, match=r"asks for 3 of 'own', and .* allows 2"):
+        Policy([Cap("brand", np.int64(2)), Quota("brand", {"own": 3})])
+    with pytest.raises(ConfigError, match=r"asks for 2 of '1', and .* allows 1"):
+        Policy([Cap("code", {1: 1}), Quota("code", {"1": 2})])
+
+
+def test_addresses_and_names_that_are_none(tmp_path):
+    with pytest.raises(ConfigError, match=r"Query\(NoneType, str\); expected the text"):
+        Query(None, "duckdb::memory:")
+    with pytest.raises(ConfigError, match="expected an address as text"):
+        publish_export(tmp_path, Path("redis"))
+    with pytest.raises(ConfigError, match="name is empty"):
+        publish_export(tmp_path, "redis://host", name="")
+
+
 def test_columns_that_a_filter_would_pass_over():
     pairs = pl.DataFrame({"household": [1], "item_id": ["a"]})
     with pytest.raises(SchemaError, match="'household' has no meaning here; expected 'user_id'"):
@@ -507,6 +591,9 @@ def test_columns_that_a_filter_would_pass_over():
     with pytest.raises(SchemaError, match="'household' has no meaning here"):
         FilterAllowed(pairs.lazy())
     assert FilterAvailable(pairs, by="household").by == "household"
+    misspelt = pairs.select("item_id", availble_until=pl.lit(1))
+    with pytest.raises(SchemaError, match=r"'availble_until' has no .* 'available_until' is meant"):
+        FilterAvailable(misspelt)
 
 
 def test_an_instant_as_text_is_refused_at_once():

@@ -64,7 +64,7 @@ def test_rollback_and_what_a_save_makes_of_it(tmp_path: Path):
     assert number_at(tmp_path) == 3
     rollback(tmp_path)
     assert number_at(tmp_path) == 2
-    rollback(tmp_path, "4")  # taken back
+    rollback(tmp_path, 4)  # taken back
     assert number_at(tmp_path) == 4
     assert rollback(tmp_path, "000003") == f"000003-{DIGITS}"  # as names begin
     rollback(tmp_path, f"000002-{DIGITS}")
@@ -76,6 +76,8 @@ def test_rollback_and_what_a_save_makes_of_it(tmp_path: Path):
         rollback(tmp_path)
     with pytest.raises(ConfigError, match=r"no version '17'; it keeps \['000002"):
         rollback(tmp_path, "17")
+    with pytest.raises(ConfigError, match="has no version '²'"):
+        rollback(tmp_path, "²")
     with pytest.raises(ModelFormatError, match="keeps no versions"):
         rollback(tmp_path / "versions")
 

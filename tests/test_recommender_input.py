@@ -258,6 +258,29 @@ def test_a_session_is_served_alike_whoever_is_served_beside_it(fitted, later):
     assert_frame_equal(both.filter(user_id="u003"), alone)
 
 
+def test_a_session_is_looked_at_after_its_last_event_of_whatever_item(fitted):
+    history = fitted._server.snapshot.history
+    end = LOG["timestamp"].max() + dt.timedelta(days=1)
+    rows = [("known", "i001", end), ("known", "none", end + dt.timedelta(days=5))]
+    rows += [("unknown", "none", end + dt.timedelta(days=6)), ("early", "i001", START)]
+    events = pl.DataFrame(
+        rows, schema=LOG.select("user_id", "item_id", "timestamp").schema, orient="row"
+    )
+    sessions = history.sessions(events.with_columns(weight=pl.lit(1.0, pl.Float32)))
+    step = history.clock.step
+    ticks = history.clock.ticks(events["timestamp"])
+    assert sessions.users.values.to_list() == ["early", "known", "unknown"]
+    assert sessions.now.tolist() == [history.as_of, ticks[1] + step, ticks[2] + step]
+
+
+def test_candidates_without_a_session_are_looked_at_as_of_the_log(fitted):
+    candidates = fitted.generate_candidates(["u001"])
+    session = LOG.filter(user_id="u003").with_columns(pl.col("timestamp").dt.offset_by("1y"))
+    beside_early = fitted.build_features(candidates, histories=LOG.filter(user_id="u003"))
+    beside_late = fitted.build_features(candidates, histories=session)
+    assert_frame_equal(beside_late, beside_early)
+
+
 def test_errors_of_histories_name_them(fitted):
     with pytest.raises(SchemaError, match=r"^histories: .*\n.*item_id: no such column"):
         fitted.recommend(histories=pl.DataFrame({"user_id": ["u001"]}))

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ranker.datasets import load_complete_journey
-from ranker.datasets.files import read
+from ranker.datasets.files import read, read_parquet
 from ranker.evaluation import split_by_column, split_by_time
 
 KEYS = ("user_id", "item_id", "timestamp")
@@ -124,7 +124,7 @@ def among_drawn(folder: Path, _seed: int) -> Case:
     log = _log(folder, "split_ncf")
     train, test = split_by_column(log, "split_ncf")
     train = count_anew(train)  # the test item is not always the last by the order that is known
-    drawn = read(pl.read_parquet, folder / "ncf_test_negatives.parquet")
+    drawn = read(read_parquet, folder / "ncf_test_negatives.parquet")
     negatives = drawn.select("user_id", item_id="negatives").explode("item_id")
     # Some of the drawn ones are the test item itself, as published: it stands in the list once.
     competitors = pl.concat([_distinct(test), negatives.cast(test.select(KEYS[:2]).schema)])
@@ -198,7 +198,7 @@ def _by_time(log: pl.DataFrame, *, exclude_seen: bool, **cut: Any) -> Split:
 
 
 def _log(folder: Path, *columns: str) -> pl.DataFrame:
-    log = read(pl.read_parquet, folder / "interactions.parquet")
+    log = read(read_parquet, folder / "interactions.parquet")
     if log.schema.get("timestamp", pl.Null()).is_integer():
         # A few events of MovieLens 1M have no place in the order: they count as before all others.
         log = log.with_columns(pl.col("timestamp").fill_null(-1))
@@ -217,7 +217,7 @@ def _items(folder: Path, log: pl.DataFrame | None = None) -> pl.DataFrame | None
     path = folder / "items.parquet"
     if not path.is_file():
         return None
-    items = read(pl.read_parquet, path)
+    items = read(read_parquet, path)
     dated = ("tags",) if (folder / "tags.parquet").is_file() else ()
     items = items.select(name for name in _WRITTEN if name in items.columns and name not in dated)
     items = _with_links(items, folder / "item_links.parquet")
@@ -233,8 +233,6 @@ def _with_links(items: pl.DataFrame, path: Path) -> pl.DataFrame:
     if not path.is_file():
         return items
     own = items.select("item_id", linked_item_id="item_id")
-    links = pl.concat(
-        [read(pl.read_parquet, path).select(own.columns).cast(own.schema), own]
-    ).unique()
+    links = pl.concat([read(read_parquet, path).select(own.columns).cast(own.schema), own]).unique()
     linked = links.group_by("item_id").agg(links=pl.col("linked_item_id").sort())
     return items.join(linked, on="item_id", how="left", maintain_order="left")

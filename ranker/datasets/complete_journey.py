@@ -9,7 +9,7 @@ import polars as pl
 
 from features.errors import MissingExtraError
 from ranker.datasets.dataset import Dataset
-from ranker.datasets.files import read, require_files
+from ranker.datasets.files import read, read_parquet, require_files
 
 
 def load_complete_journey(path: str | Path | None = None) -> Dataset:
@@ -41,7 +41,7 @@ def load_complete_journey(path: str | Path | None = None) -> Dataset:
     folder = _complete_journey_folder() if path is None else Path(path)
     names = ("transactions.parquet", "products.parquet", "demographics.parquet")
     require_files(folder, names, "Complete Journey")
-    transactions, products, demographics = (read(pl.read_parquet, folder / name) for name in names)
+    transactions, products, demographics = (read(read_parquet, folder / name) for name in names)
     # No weight: one line is one purchase. `quantity` counts packs, but thousandths of a gallon for
     # fuel (up to 89,638, 0.9 % of the lines and nearly all of the sum) and 0 for coupons and
     # vouchers, so that as a weight it would say "this is a filling station".

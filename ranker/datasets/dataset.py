@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ranker.datasets.files import read, require_files
+from ranker.datasets.files import read, read_parquet, require_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +52,12 @@ def load_folder(path: str | Path) -> Dataset:
     folder = Path(path)
     require_files(folder, ("interactions.parquet",), "interactions")
     items, users = (
-        read(pl.read_parquet, file) if file.is_file() else None
+        read(read_parquet, file) if file.is_file() else None
         for file in (folder / "items.parquet", folder / "users.parquet")
     )
     return Dataset(
         name=folder.resolve().name,
-        interactions=read(pl.read_parquet, folder / "interactions.parquet"),
+        interactions=read(read_parquet, folder / "interactions.parquet"),
         items=items,
         users=users,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -15,6 +16,10 @@ from ranker.query import Query
 T = TypeVar("T")
 Source: TypeAlias = str | Path | Query
 _S = TypeVar("_S", bound=Source)
+
+
+read_parquet = partial(pl.read_parquet, glob=False)
+"""Of a file whose name may hold brackets, which Polars would take for a pattern."""
 
 
 def read(reader: Callable[[_S], T], file: _S) -> T:

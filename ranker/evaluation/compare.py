@@ -207,7 +207,7 @@ def _groups(
     if not segments:
         return
     table = user_segments(test, segments, train=train, users=users)
-    for segment in segments:
+    for segment in dict.fromkeys(segments):
         for level in table[segment].unique().sort():
             yield segment, level, (table[segment] == level).to_numpy()
 

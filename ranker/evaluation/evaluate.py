@@ -274,7 +274,7 @@ def parse_metric(text: str) -> tuple[str, int | None]:
 
 
 def _depths(k: int | Sequence[int]) -> list[int]:
-    asked = np.asarray(k).tolist() if isinstance(k, Sequence | np.ndarray) else [k]
+    asked = list(k) if isinstance(k, Sequence | np.ndarray) else [k]
     if not asked:
         raise ConfigError("k is empty; expected at least one depth")
     bad = [depth for depth in asked if isinstance(depth, bool) or not hasattr(depth, "__index__")]

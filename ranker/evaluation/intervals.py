@@ -253,10 +253,13 @@ def _resample(
         for row in times_drawn:  # one draw per resample: the block size cannot change the result
             row[:] = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users)
         resampled[start : start + size] = times_drawn @ excess / n_users
+    means = excess.mean(axis=0) + base
     resampled += base
-    # Which side of zero a resample is on decides p-values and verdicts: rounding must not.
-    resampled[np.abs(resampled) <= _TOLERANCE * np.abs(ordered[[0, -1]]).max(axis=0)] = 0.0
-    return excess.mean(axis=0) + base, resampled
+    # Which side of zero they are on decides p-values and verdicts: rounding must not.
+    rounding = _TOLERANCE * np.abs(ordered[[0, -1]]).max(axis=0)
+    means[np.abs(means) <= rounding] = 0.0
+    resampled[np.abs(resampled) <= rounding] = 0.0
+    return means, resampled
 
 
 def _as_values(values: ArrayLike, name: str, n_axes: int = 1) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def off_policy_table(
     context = [name for name in on if name != "item_id"]
     _check_policy(policy, context, shown)
     chances = shown.join(policy, on=list(on), how="left", maintain_order="left")[PROBABILITY]
-    arrays = [log[reward], log[propensity], chances.fill_null(0.0)]
+    arrays = [log[reward], log[propensity], chances.fill_null(0.0).clip(0.0, 1.0)]
     groups = None if cluster is None else log[cluster].rank("dense").to_numpy()
     bootstrap: dict[str, Any] = {
         "cluster": groups,
@@ -165,7 +165,7 @@ def _table(
 
 
 def _check_policy(policy: pl.DataFrame, context: list[str], shown: pl.DataFrame) -> None:
-    odd = policy.filter(~pl.col(PROBABILITY).is_between(0.0, 1.0))
+    odd = policy.filter(~pl.col(PROBABILITY).is_between(-_TOLERANCE, 1.0 + _TOLERANCE))
     if odd.height:
         problem = (
             f"{PROBABILITY} is {odd[PROBABILITY][0]} in one of {odd.height} rows that are not "

@@ -68,7 +68,8 @@ def permutation_p_value(
     if len(size) <= _MAX_EXACT:
         patterns = np.arange(2 ** len(size))[:, None] >> np.arange(len(size)) & 1
         return float((np.abs((2 * patterns - 1) @ size) >= least).mean())
-    bound = 2.0 * float(np.exp(-(total**2) / (2.0 * (size @ size))))
+    share = size / size[-1]  # of the largest: squares of what is tiny or huge are no numbers
+    bound = 2.0 * float(np.exp(-((total / size[-1]) ** 2) / (2.0 * (share @ share))))
     if bound < 1.0 / (1 + n_resamples):
         return max(bound, _LEAST)
     rng = np.random.default_rng(random_state)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import ConfigError
-from features.schema import check_is_frame
+from features.schema import refuse_other_frames
 from ranker.id_dtype import IdDtype, as_ids
 
 
@@ -36,8 +36,7 @@ def asked_pairs(
     ConfigError
         If items are named beside several users or a frame, or the frame lacks a column.
     """
-    if type(users).__name__ == "DataFrame":
-        check_is_frame(users, "users")
+    refuse_other_frames(users, "users")
     if isinstance(users, pl.DataFrame | pl.LazyFrame):
         frame = users.lazy().collect()
         missing = [name for name in ("user_id", "item_id") if name not in frame.columns]

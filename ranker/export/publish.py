@@ -46,6 +46,10 @@ def publish_export(
     MissingExtraError
         Without the extra of the store: ``postgres``, ``redis`` or ``delta``.
     """
+    if not isinstance(to, str):
+        raise ConfigError(f"to is a {type(to).__name__}; expected an address as text")
+    if name == "":
+        raise ConfigError("name is empty; leave it out for the default, or give one")
     if to.startswith(("postgresql://", "postgres://")):
         return publish_to_postgres(path, to, name=name or _NAME)
     if to.startswith(("redis://", "rediss://")):

@@ -167,6 +167,8 @@ def export_recommendations(
         raise ConfigError(f"engine={engine!r}; expected 'local' or 'ray'")
     if policy is not None and not isinstance(policy, Policy):
         raise ConfigError(f"policy={policy!r}; expected ranker.lists.Policy([step, ...])")
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"path is a {type(path).__name__}; expected the name of a folder")
     find_format(format)
     users, n_duplicates = unique_users(user_ids, recommender.user_ids)
     limit = None if max_memory is None else parse_bytes(max_memory)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import polars as pl
 import polars.selectors as cs
 
 from features.errors import SchemaError
+from features.schema import refuse_other_frames
 from ranker.addresses import place, without_secrets
 from ranker.query import Query
 
@@ -78,11 +80,17 @@ def as_series(values: UserIds, dtype: pl.DataType) -> pl.Series:
         return _plain(values)
     if isinstance(values, str | os.PathLike):
         name = f"the Parquet files {place(values)!r}"
-        return _plain(_column(pl.scan_parquet(os.fspath(values)), name, values))
+        path = os.fspath(values)
+        # Polars would take brackets in the name of a file that is there for a pattern.
+        scan = pl.scan_parquet(path, glob=not Path(path).is_file())
+        return _plain(_column(scan, name, values))
     if isinstance(values, Query):
         return _plain(_column(values.read().lazy(), str(values)))
     if isinstance(values, pl.DataFrame | pl.LazyFrame):
         return _plain(_column(values.lazy(), "the frame"))
+    refuse_other_frames(values, "user_ids")
+    if isinstance(values, bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise _error(f"{values!r} is no list of ids; give a sequence, a frame, a path or a Query.")
     ids = list(values)
     try:
         return pl.Series("user_id", ids) if ids else pl.Series("user_id", dtype=dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -58,11 +59,24 @@ class FilterAvailable(Filter):
                 f"(such as datetime.date(2020, 1, 1)), or a whole number on an integer clock"
             )
         table = frame_of(self, "table", self.table, columns, ("item_id",))
+        self._check_spelling(columns)
         if self.by is not None and self.by not in table.columns:
             raise SchemaError("table of FilterAvailable", [f"column {self.by!r} is missing"])
         if not table.height:
             raise ConfigError("FilterAvailable: the table has no rows: nothing could be shown")
         object.__setattr__(self, "table", table.unique().sort(table.columns))
+
+    def _check_spelling(self, columns: tuple[str, ...]) -> None:
+        """Other columns are passed over: a table of items will do. But no misspelt bound."""
+        if not isinstance(self.table, pl.DataFrame | pl.LazyFrame):
+            return
+        for name in {*self.table.collect_schema()} - {*columns}:
+            meant = difflib.get_close_matches(name, (_FROM, _UNTIL), n=1, cutoff=0.85)
+            if meant:
+                raise SchemaError(
+                    "table of FilterAvailable",
+                    [f"column {name!r} has no meaning here; if {meant[0]!r} is meant, rename it"],
+                )
 
     def bind(self, context: ListContext) -> BoundFilter:
         """Find out what is available at the instant.

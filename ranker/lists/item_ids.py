@@ -10,7 +10,8 @@ import polars as pl
 from features.arrays import Int32Array
 from features.errors import ConfigError, SchemaError
 from features.ids import Ids
-from features.schema import canonical_ids
+from features.problems import range_problems
+from features.schema import canonical_ids, refuse_other_frames
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
@@ -46,8 +47,12 @@ def frame_of(
             f"{where} is a {type(items).__name__}, of which only the keys would be read; expected "
             f"ids, or a frame with {' and '.join(columns[:2])}, one row for each of them"
         )
+    refuse_other_frames(items, where)
     if isinstance(items, pl.LazyFrame):
-        items = items.collect()
+        try:
+            items = items.collect()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"{where} cannot be read: {error}") from error
     if not isinstance(items, pl.DataFrame):
         items = _series(where, items).alias("item_id").to_frame()
     if "item_id" not in items.columns:
@@ -60,6 +65,8 @@ def frame_of(
             problems.append(f"{key} is {ids.dtype}; expected integers or text, as in the log")
         elif ids.null_count():
             problems.append(f"{key} is null in {ids.null_count()} of {len(ids)} rows; drop them")
+        elif beyond := range_problems(frame, key, "no such id is in a log"):
+            problems += beyond
         else:
             frame = frame.with_columns(canonical_ids(ids))
     if problems:

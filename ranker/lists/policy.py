@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import polars as pl
@@ -102,18 +102,25 @@ class Policy:
     def _check_quotas_against_caps(self) -> None:
         caps = [step for step in self.steps if isinstance(step, Cap)]
         for quota in self.steps:
-            if not isinstance(quota, Quota) or isinstance(quota.at_least, int):
+            if not isinstance(quota, Quota) or not isinstance(quota.at_least, Mapping):
                 continue
             for cap in caps:
                 if cap.of is not quota.of and not _same_column(cap.of, quota.of):
                     continue
                 for value, n in quota.at_least.items():
-                    most = cap.at_most if isinstance(cap.at_most, int) else cap.at_most.get(value)
+                    most = _allowed(cap, value)
                     if most is not None and n > most:
                         raise ConfigError(
                             f"{quota} asks for {n} of {value!r}, and {cap} allows {most}; change "
                             f"one of them"
                         )
+
+
+def _allowed(cap: Cap, value: str | int) -> int | None:
+    if not isinstance(cap.at_most, Mapping):
+        return cap.at_most
+    # Values are told apart by their text, as the codes are that both are bound to.
+    return {str(one): n for one, n in cap.at_most.items()}.get(str(value))
 
 
 def _same_column(a: str | pl.Expr, b: str | pl.Expr) -> bool:

@@ -16,6 +16,7 @@ import torch
 from features.arrays import AnyArray, FrameLike
 from features.errors import ConfigError, ModelFormatError
 from features.history import History
+from ranker.arguments import check_above_zero, plain_number
 from ranker.candidates.base import Generator
 from ranker.candidates.growth import Growth
 from ranker.candidates.user_keys import keys_after
@@ -81,7 +82,7 @@ class NeuralGenerator(Generator):
         ConfigError
         """
         check_at_least(self, epochs=1, patience=1, batch_size=1, weight_decay=0)
-        check_above_zero(self, "learning_rate")
+        check_above_zero(learning_rate=self.learning_rate)
         check_share(self, "averaging")
         if self.device is not None:
             try:
@@ -188,7 +189,7 @@ class NeuralGenerator(Generator):
             "arrays": {name: [str(array.dtype), array.shape] for name, array in arrays.items()},
             "weights": {name: value.shape for name, value in network.state_dict().items()},
         }
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=plain_number).encode())
         for name in sorted(arrays):
             digest.update(np.ascontiguousarray(arrays[name]).data)
         return Path(self.checkpoints) / f"{digest.hexdigest()[:32]}.safetensors"
@@ -205,19 +206,6 @@ def check_at_least(generator: Generator, **bounds: float) -> None:
         value = getattr(generator, name)
         if not value >= bound:
             raise ConfigError(f"{name}={value!r} must be at least {bound}")
-
-
-def check_above_zero(generator: Generator, *names: str) -> None:
-    """Make sure that parameters that are given are above zero.
-
-    Raises
-    ------
-    ConfigError
-    """
-    for name in names:
-        value = getattr(generator, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name}={value!r} must be above 0")
 
 
 def check_share(generator: Generator, *names: str, includes_one: bool = False) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_above_zero
 from ranker.candidates.base import Retrieved
 from ranker.candidates.growth import Growth
 from ranker.candidates.vectors import VectorGenerator
@@ -23,7 +24,6 @@ from ranker.neural import losses
 from ranker.neural.generator import (
     INFERENCE,
     NeuralGenerator,
-    check_above_zero,
     check_at_least,
 )
 from ranker.neural.layers import pick
@@ -140,7 +140,8 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
     def _check(self) -> None:
         super()._check()
         check_at_least(self, factors=1, max_length=1)
-        check_above_zero(self, "temperature")
+        if self.temperature is not None:
+            check_above_zero(temperature=self.temperature)
         if self.n_negatives is not None:
             check_at_least(self, n_negatives=1)
         if self.loss not in ("softmax", "sampled", "bpr", "mse"):

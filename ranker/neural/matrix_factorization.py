@@ -15,11 +15,12 @@ from torch import nn
 from features.arrays import AnyArray, Float32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_above_zero
 from ranker.candidates.growth import Growth
 from ranker.candidates.user_keys import find_rows, known_keys
 from ranker.neural import losses
 from ranker.neural.fold_in import Ridge
-from ranker.neural.generator import check_above_zero, check_at_least
+from ranker.neural.generator import check_at_least
 from ranker.neural.inner_product import InnerProduct
 from ranker.neural.layers import pick, spread
 from ranker.neural.pairs import PairBatch, Pairs
@@ -75,7 +76,7 @@ class MatrixFactorization(InnerProduct):
     def _check(self) -> None:
         super()._check()
         check_at_least(self, n_negatives=int(self.loss in ("bpr", "bce", "nce")), regularization=0)
-        check_above_zero(self, "init_std")
+        check_above_zero(init_std=self.init_std)
         self._check_loss()
 
     def _check_loss(self) -> None:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from features.arrays import AnyArray, Float32Array, Int32Array, Int64Array
 from features.errors import ConfigError
 from features.history import History
+from ranker.arguments import check_above_zero
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.growth import Growth
 from ranker.candidates.predictor import RatingPredictor
@@ -26,7 +27,6 @@ from ranker.neural.generator import (
     INFERENCE,
     NeuralGenerator,
     as_widths,
-    check_above_zero,
     check_at_least,
     check_widths,
 )
@@ -102,7 +102,7 @@ class NeuralCollaborativeFiltering(NeuralGenerator, RatingPredictor):
     def _check(self) -> None:
         super()._check()
         check_at_least(self, factors=1, n_negatives=1, regularization=0, depth=1)
-        check_above_zero(self, "init_std")
+        check_above_zero(init_std=self.init_std)
         check_widths(self, "layers")
         if self.rerank is not None and not isinstance(self.rerank, Generator):
             raise ConfigError(f"rerank={self.rerank!r}; expected a generator, such as ALS()")

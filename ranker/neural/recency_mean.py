@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ranker.arguments import check_above_zero
 from ranker.neural.encoders import FeatureEncoder
-from ranker.neural.generator import check_above_zero
 from ranker.neural.history_model import Batch, HistoryModel
 from ranker.neural.layers import spread
 
@@ -27,7 +27,7 @@ class RecencyMeanModel(HistoryModel):
 
     def _check(self) -> None:
         super()._check()
-        check_above_zero(self, "half_life")
+        check_above_zero(half_life=self.half_life)
 
     def _history_network(self) -> nn.Module:
         return RecencyMean(self.factors, self.half_life, is_deep=False)

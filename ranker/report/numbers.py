@@ -18,6 +18,17 @@ def number(value: float | None, digits: int = 4) -> str:
     return _minus(f"{value:.{digits}f}")
 
 
+def p_value(value: float | None) -> str:
+    """Three digits; never 0, which no p-value is.
+
+    Examples
+    --------
+    >>> p_value(0.0421), p_value(1e-9), p_value(None)
+    ('0.042', '< 0.001', '–')
+    """
+    return "< 0.001" if value is not None and value < 0.0005 else number(value, 3)
+
+
 def signed(value: float | None, digits: int = 4) -> str:
     """``+0.0181``; zero has no sign.
 

@@ -197,7 +197,7 @@ class LambdaRank:
             seed = random_state
             if number:
                 seed = zlib.crc32(f"{random_state}/model {number}".encode())
-            n = rounds if isinstance(rounds, int) else rounds[number]
+            n = rounds[number] if isinstance(rounds, Sequence) else int(rounds)
             texts.append(one._grow(chosen, names, validation, n, seed, n_threads))
             fitted = FittedLambdaRank(texts[-1], tuple(names))
             if self.n_models == 1:

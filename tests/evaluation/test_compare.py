@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from scipy.stats import permutation_test
 
 from features.errors import ConfigError, MissingExtraError, SchemaError
@@ -230,6 +231,18 @@ def test_segments_are_made_of_what_counts():
     options = {"train": train, "exclude_seen": True, "segments": ["item_popularity"]}
     found = compare({"one": lists}, test, **options)
     assert dict(found.select("level", "n_users").iter_rows()) == {"everybody": 6, "head": 6}
+
+
+def test_segments_count_once():
+    options = {"reference": "good", "train": TRAIN}
+    once = compare(SYSTEMS, TEST, segments=["history_length"], **options)
+    twice = compare(SYSTEMS, TEST, segments=["history_length"] * 2, **options)
+    assert_frame_equal(once, twice)
+
+
+def test_differences_of_any_size_have_a_p_value():
+    for size in (1e200, 1e-200):
+        assert permutation_p_value(np.full(20, size)) == pytest.approx(2 * np.exp(-10))
 
 
 def test_less_can_be_better():

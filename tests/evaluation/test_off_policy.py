@@ -229,6 +229,8 @@ def test_bad_tables():
     )
     with pytest.raises(SchemaError, match=r"probability is -0\.5 in one of 1 rows"):
         off_policy_table(log, odd)
+    rounded = target.with_columns(pl.col("probability") * (1 + 1e-15) - 1e-17)
+    assert off_policy_table(log, rounded, n_resamples=5)["value"].is_finite().all()
     for column, table in (("probability", target), ("click", log), ("propensity", log)):
         text = table.with_columns(pl.lit("much").alias(column))
         arguments = (log, text) if table is target else (text, target)

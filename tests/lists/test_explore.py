@@ -11,7 +11,7 @@ from scipy import stats
 
 from features.errors import ConfigError, SchemaError
 from ranker.lists import Cap, Epsilon, Explore, Policy, Quota, Thompson
-from ranker.lists.chance import user_hashes
+from ranker.lists.chance import uniform, user_hashes
 from ranker.lists.context import ListContext
 from tests.lists.cases import Case, catalogue
 from tests.logs import history_of
@@ -109,7 +109,13 @@ def test_hashes_are_of_ids_and_seeds():
     assert len({*hashes.tolist(), *user_hashes(users, "b").tolist()}) == 6
     assert len(user_hashes(users.clear())) == 0
     # As they came out when this was written: exports of other days must not change.
-    assert user_hashes(pl.Series([7]), "x").tolist() == user_hashes(pl.Series(["7"]), "x").tolist()
+    assert user_hashes(pl.Series([7]), "x").tolist() == [4908178539330867341]
+    assert user_hashes(pl.Series(["7"]), "x").tolist() == [4908178539330867341]
+    state, drawn = np.uint64(7), []
+    for _ in range(3):
+        state, share = uniform(state)
+        drawn.append(share)
+    assert drawn == [0.3898297483912715, 0.01678829452815611, 0.3459534817633546]
 
 
 def test_rules_hold_for_what_is_tried_out():

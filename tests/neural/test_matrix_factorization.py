@@ -267,7 +267,10 @@ class TestTraining:
             (lambda: MatrixFactorization(epochs=0), "epochs=0 must be at least 1"),
             (lambda: MatrixFactorization(batch_size=0), "batch_size=0 must be at least 1"),
             (lambda: MatrixFactorization(patience=0), "patience=0 must be at least 1"),
-            (lambda: MatrixFactorization(learning_rate=0), "learning_rate=0 must be above 0"),
+            (
+                lambda: MatrixFactorization(learning_rate=0),
+                "learning_rate=0; expected a number",
+            ),
             (lambda: MatrixFactorization(weight_decay=-1), "weight_decay=-1 must be at least 0"),
             (lambda: MatrixFactorization(averaging=1), "averaging=1 must be at least 0 and below"),
             (lambda: MatrixFactorization(n_negatives=-1), "n_negatives=-1 must be at least 0"),
@@ -276,7 +279,7 @@ class TestTraining:
                 "n_negatives=0 must be at least 1",
             ),
             (lambda: MatrixFactorization(regularization=-1), "regularization=-1 must be at least"),
-            (lambda: MatrixFactorization(init_std=0), "init_std=0 must be above 0"),
+            (lambda: MatrixFactorization(init_std=0), "init_std=0; expected a number above 0"),
             (
                 lambda: DeepMatrixFactorization(towers=(4, 0)),
                 r"towers=\(4, 0\) must be widths of at least 1",

@@ -127,7 +127,7 @@ class TestPretraining:
         ({"depth": 0}, "depth=0 must be at least 1"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"regularization": -1.0}, "regularization=-1.0 must be at least 0"),
-        ({"init_std": 0.0}, "init_std=0.0 must be above 0"),
+        ({"init_std": 0.0}, "init_std=0.0; expected a number above 0"),
     ],
 )
 def test_parameters_out_of_range(parameters, message):

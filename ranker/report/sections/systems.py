@@ -10,7 +10,7 @@ import polars as pl
 from ranker.report.charts import differences
 from ranker.report.data import SERVED, Report
 from ranker.report.html import Column, Content, element, table
-from ranker.report.numbers import interval, listing, number, signed
+from ranker.report.numbers import interval, listing, number, p_value, signed
 from ranker.report.section import Section, more, note
 from ranker.report.svg import figure
 from ranker.text import count
@@ -122,7 +122,7 @@ def _table(report: Report) -> Content:
     columns += [Column(f"{metric_name(metric)}@{k}", _mean_of(metric), True) for metric in metrics]
     columns += [
         Column("difference in NDCG", lambda row: _difference(row["ndcg"]), True),
-        Column("p", lambda row: number(row["ndcg"]["p_holm"], 3), True),
+        Column("p", lambda row: p_value(row["ndcg"]["p_holm"]), True),
         Column("wins", lambda row: _whole(row["ndcg"]["reference_better"]), True),
         Column("losses", lambda row: _whole(row["ndcg"]["system_better"]), True),
     ]
