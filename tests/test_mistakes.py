@@ -516,7 +516,11 @@ def test_frames_of_others_that_a_filter_would_take_for_their_columns(step):
         step(pl.scan_parquet("no/such.parquet"))
 
 
-@pytest.mark.parametrize("users", [foreign("pandas.core.frame"), 5, b"u1", {"u001": 1}])
+@pytest.mark.parametrize(
+    "users",
+    [foreign("pandas.core.frame"), 5, b"u1", {"u001": 1}],
+    ids=["frame", "number", "bytes", "mapping"],
+)
 def test_users_to_export_that_are_no_list(fitted, users, tmp_path):
     with pytest.raises(SchemaError, match=r"user_ids|no list of ids"):
         export_recommendations(fitted, users, tmp_path / "lists", k=3)
@@ -559,7 +563,7 @@ def test_numbers_of_numpy_are_saved_like_those_of_python(tmp_path):
         pl.Series("raw", [{"x": b"y"}], dtype=pl.Struct({"x": pl.Binary})),
         pl.Series("raw", [object()], dtype=pl.Object),
     ],
-    ids=str,
+    ids=["list", "struct", "object"],
 )
 def test_columns_that_no_model_can_be_saved_with(column):
     items = pl.DataFrame({"item_id": ["i001"]}).with_columns(column)
