@@ -19,7 +19,6 @@ from features.problems import missing_column
 from features.schema import (
     check_id_dtypes,
     check_interactions,
-    check_is_frame,
     check_items,
     check_same_clock,
     check_users,
@@ -162,8 +161,7 @@ def check_has_ids(frame: FrameLike, table: str) -> pl.DataFrame:
     SchemaError
         Naming the columns that are missing.
     """
-    check_is_frame(frame, table)
-    found = frame.lazy().collect()
+    found = collect(frame, table=table)
     missing = [name for name in ("user_id", "item_id") if name not in found.columns]
     if missing:
         raise SchemaError(table, [missing_column(name, found.columns) for name in missing])

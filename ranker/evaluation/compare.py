@@ -128,8 +128,7 @@ def compare(
         )
         for name, lists in systems.items()
     }
-    wanted = test if train is None or not exclude_seen else _unseen(test, train)
-    groups = list(_groups(wanted, segments, train, users))
+    groups = list(_groups(test, segments, train, users, exclude_seen=exclude_seen))
     options = {"n_resamples": n_resamples, "random_state": random_state}
     rows = []
     cells = values[reference].select("metric", "k").unique(maintain_order=True).rows()
@@ -199,6 +198,8 @@ def _groups(
     segments: Sequence[str],
     train: FrameLike | None,
     users: FrameLike | None,
+    *,
+    exclude_seen: bool,
 ) -> Iterator[tuple[str, str, Any]]:
     """Segment, level and the places of its users among the ascending ones that are judged."""
     yield EVERYBODY, EVERYBODY, slice(None)
@@ -206,7 +207,8 @@ def _groups(
         raise ConfigError(f"segments is {segments!r}; expected a list, as in [{segments!r}]")
     if not segments:
         return
-    table = user_segments(test, segments, train=train, users=users)
+    counted = test if train is None or not exclude_seen else _unseen(test, train)
+    table = user_segments(counted, segments, train=train, users=users)
     for segment in dict.fromkeys(segments):
         for level in table[segment].unique().sort():
             yield segment, level, (table[segment] == level).to_numpy()

@@ -7,12 +7,13 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import polars as pl
 
 from features.errors import ConfigError
+from ranker.arguments import plain_number
 
 
 def fingerprint(steps: tuple[Any, ...]) -> str:
@@ -37,7 +38,7 @@ def _describe(value: Any) -> Any:  # noqa: PLR0911  # a return for each kind
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Real):  # numpy's are no int and float, but as good as these
-        return int(value) if isinstance(value, Integral) else float(value)
+        return plain_number(value)
     if isinstance(value, dt.date):
         return {"instant": value.isoformat()}
     raise ConfigError(f"{value!r} is a {type(value).__name__}, which a policy cannot hold")
