@@ -14,6 +14,7 @@ from features.errors import ConfigError, SchemaError
 _UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _UNITS |= {"d": 24 * _UNITS["h"], "w": 168 * _UNITS["h"]}
 _DAY = _UNITS["d"]
+_LONGEST = 2**62  # ticks are int64, and differences of them have to be
 
 WEEK = 7 * _DAY
 """Ticks of a week on an absolute clock."""
@@ -45,19 +46,27 @@ class Clock:
     kind : ClockKind
     is_date : bool
         The column was a Date, so that the smallest step is a day.
+    zone : str, optional
+        The time zone of the column, if it had one other than UTC: a time that names none may be
+        meant there.
     """
 
     kind: ClockKind
     is_date: bool = False
+    zone: str | None = None
 
     @classmethod
-    def of(cls, interactions: pl.DataFrame) -> Clock:
-        """Find out what the timestamp of canonical interactions means, from dtype and values."""
+    def of(cls, interactions: pl.DataFrame, zone: str | None = None) -> Clock:
+        """Find out what the timestamp of canonical interactions means, from dtype and values.
+
+        ``zone`` is the time zone that it had before, see :func:`features.schema.time_zone`.
+        """
         if "timestamp" not in interactions.columns:
             return cls(ClockKind.NONE)
         dtype = interactions.schema["timestamp"]
         if not dtype.is_integer():
-            return cls(ClockKind.ABSOLUTE, is_date=dtype == pl.Date)
+            known = None if zone == "UTC" else zone
+            return cls(ClockKind.ABSOLUTE, is_date=dtype == pl.Date, zone=known)
         return cls(ClockKind.SEQUENCE if _counts_positions(interactions) else ClockKind.SHARED)
 
     @property
@@ -80,7 +89,7 @@ class Clock:
         """What :attr:`unit` is called in the name of a feature."""
         return "days" if self.kind is ClockKind.ABSOLUTE else "steps"
 
-    def check(self, table: str, interactions: pl.DataFrame) -> None:
+    def check(self, table: str, interactions: pl.DataFrame, *, zone: str | None) -> None:
         """Make sure that further canonical interactions are timed as the log of this clock was.
 
         Days would be read as their midnights beside instants, and instants be cut to days.
@@ -90,11 +99,14 @@ class Clock:
         table : str
             What the message calls them.
         interactions : DataFrame
+        zone : str or None
+            The time zone that their column had.
 
         Raises
         ------
         SchemaError
-            If one is a whole number, a Date or a Datetime, and the other is not.
+            If one is a whole number, a Date or a Datetime, and the other is not, or if they name
+            no time zone and the log named one.
         """
         if self.kind is ClockKind.NONE or "timestamp" not in interactions.columns:
             return
@@ -115,6 +127,13 @@ class Clock:
                     )
                 ],
             )
+        if self.zone is not None and zone is None and interactions.height:
+            problem = (
+                f"times in timestamp of {table} name no time zone, those that the model was fitted "
+                f"with were of {self.zone}; say of which these are, as in "
+                f"pl.col('timestamp').dt.replace_time_zone('{self.zone}')"
+            )
+            raise SchemaError(table, [problem])
 
     def ticks(self, timestamps: pl.Series) -> Int64Array:
         """Timestamps of canonical interactions as int64 ticks."""
@@ -169,7 +188,7 @@ class Clock:
         ticks = _parse_duration(length) if isinstance(length, str) else length
         wants_text = self.kind is ClockKind.ABSOLUTE
         is_wrong = isinstance(length, bool | float) or isinstance(length, str) != wants_text
-        if is_wrong or ticks is None or ticks < self.step:
+        if is_wrong or ticks is None or not self.step <= ticks < _LONGEST:
             expected = "text such as '28d' or '12h'" if wants_text else "a positive whole number"
             raise ConfigError(
                 f"{length!r} is no length of time for a log whose clock is {self.kind.value}; "

@@ -38,9 +38,9 @@ class LogFacts:
     event_names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, interactions: pl.DataFrame) -> LogFacts:
-        """Look at canonical interactions."""
-        clock, span, names = Clock.of(interactions), 1, ()
+    def of(cls, interactions: pl.DataFrame, zone: str | None = None) -> LogFacts:
+        """Look at canonical interactions, whose times had that time zone before."""
+        clock, span, names = Clock.of(interactions, zone), 1, ()
         if clock.kind is not ClockKind.NONE:
             times = clock.ticks(interactions["timestamp"])
             span = int(times.max() - times.min()) + clock.step

@@ -63,6 +63,7 @@ def timestamp_problems(frame: FrameLike) -> list[str]:
     return [
         *_null_problems(frame, "timestamp"),
         *range_problems(frame, "timestamp", "count in a larger unit"),
+        *([] if dtype.is_integer() else _year_problems(frame)),
     ]
 
 
@@ -144,6 +145,16 @@ def _null_problems(frame: FrameLike, column: str) -> list[str]:
             f"{', '.join(map(str, rows))}); drop or fill those rows"
         )
     ]
+
+
+def _year_problems(frame: FrameLike) -> list[str]:
+    """Say so where a year is none that Python can tell, as that after 9999-12-31 is none."""
+    year = pl.col("timestamp").dt.year()
+    n_odd, odd = _where(frame, pl.col("timestamp"), (year < 1) | (year > 9998))
+    if not n_odd:
+        return []
+    shown = examples(odd.cast(pl.String))
+    return [f"timestamp: {n_odd} values are of no year from 1 to 9998{shown}; drop those rows"]
 
 
 def _where(frame: FrameLike, value: pl.Expr, condition: pl.Expr) -> tuple[int, pl.Series]:

@@ -318,6 +318,12 @@ def check_is_frame(frame: object, table: str) -> None:
     )
 
 
+def time_zone(schema: pl.Schema) -> str | None:
+    """The time zone of ``timestamp``, as the caller gave it; None if it names none."""
+    dtype = schema.get("timestamp")
+    return dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+
+
 def time_columns(schema: pl.Schema) -> list[str]:
     """Columns of dates and times that are not called ``timestamp``."""
     return [

@@ -13,7 +13,7 @@ from features.clock import Clock, ClockKind
 from features.custom import Instant
 from features.errors import ConfigError, SchemaError
 from features.problems import missing_column
-from features.schema import check_id_dtypes, check_interactions, check_is_frame
+from features.schema import check_id_dtypes, check_interactions, check_is_frame, time_zone
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class WindowCounts:
             If the clock compares no users, or a window or the instant does not fit it.
         """
         log = check_interactions(interactions)
-        clock = Clock.of(log)
+        clock = Clock.of(log, time_zone(interactions.collect_schema()))
         if not clock.is_comparable or not windows:
             raise ConfigError(
                 f"windows {list(windows)} cannot be counted on a clock that is "
@@ -151,7 +151,7 @@ class WindowCounts:
             return self.recent.clear()
         new = check_interactions(given)
         check_id_dtypes("item_id", interactions=new, counted=self.total)
-        self.clock.check("interactions", new)
+        self.clock.check("interactions", new, zone=time_zone(given.schema))
         return new.select("item_id", tick=pl.Series(self.clock.ticks(new["timestamp"])))
 
     def frame(self) -> pl.DataFrame:
@@ -175,6 +175,7 @@ class WindowCounts:
         about = {
             "kind": self.clock.kind.value,
             "is_date": self.clock.is_date,
+            "zone": self.clock.zone,
             "windows": self.windows,
             "as_of": self.as_of,
         }
@@ -190,7 +191,7 @@ class WindowCounts:
         about = json.loads(pl.read_parquet_metadata(path)["about"])
         rows = pl.read_parquet(path)
         return cls(
-            Clock(ClockKind(about["kind"]), is_date=about["is_date"]),
+            Clock(ClockKind(about["kind"]), is_date=about["is_date"], zone=about.get("zone")),
             tuple(about["windows"]),
             about["as_of"],
             rows.filter(pl.col("count").is_null()).select("item_id", "tick"),

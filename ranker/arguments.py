@@ -8,9 +8,12 @@ from typing import TypeGuard
 
 from features.errors import ConfigError
 
+MOST = 2**31 - 1
+"""No count is larger: numbers of rows, places and candidates are int32."""
+
 
 def check_count(**counts: object) -> None:
-    """Make sure that arguments, by name, are whole numbers of at least 1.
+    """Make sure that arguments, by name, are whole numbers from 1 to :data:`MOST`.
 
     Raises
     ------
@@ -20,6 +23,8 @@ def check_count(**counts: object) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ConfigError(f"{name}={value!r}; expected a whole number, 1 or more")
+        if int(value) > MOST:
+            raise ConfigError(f"{name}={value!r}; expected a whole number up to {MOST}")
 
 
 def check_from_zero(**numbers: object) -> None:

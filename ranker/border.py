@@ -23,6 +23,7 @@ from features.schema import (
     check_same_clock,
     check_users,
     time_columns,
+    time_zone,
 )
 from ranker.evaluation.frames import collect
 from ranker.id_dtype import IdDtype, as_ids
@@ -75,7 +76,7 @@ class Border:
         log = check_interactions(raw)
         report_time(raw)
         item_table, user_table = check_tables(log, items, users)
-        facts, as_of = LogFacts.of(log), None
+        facts, as_of = LogFacts.of(log, time_zone(raw.schema)), None
         if facts.clock.is_comparable:
             as_of = int(facts.clock.ticks(log["timestamp"]).max()) + facts.clock.step
         history, item_table, user_table = encode(
@@ -104,8 +105,9 @@ class Border:
         if user_ids is not None and histories is not None:
             raise ConfigError("give user_ids or histories, not both")
         if histories is not None:
-            events = check_interactions(histories, "histories")
-            self.history.clock.check("histories", events)
+            raw = collect(histories, table="histories")
+            events = check_interactions(raw, "histories")
+            self.history.clock.check("histories", events, zone=time_zone(raw.schema))
             for column, ids in (("user_id", self.history.users), ("item_id", self.history.items)):
                 check_id_dtypes(column, histories=events, interactions=ids.values.to_frame(column))
             if self.history.clock.kind is not ClockKind.NONE and "timestamp" not in events.columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from features.affinity import AttributeAffinity
@@ -62,6 +62,7 @@ _KNOWN: tuple[type, ...] = (
 )
 
 _FUNCTION = "function"
+_TWICE = "{!r} is the name of {}; rename it, as a saved model finds them by their names"
 
 # Where the classes of the optional extra stand: torch is imported for a model that needs it.
 _NEURAL = frozenset(
@@ -78,10 +79,62 @@ _NEURAL = frozenset(
     }
 )
 
+_OURS = frozenset(part.__name__ for part in _KNOWN) | _NEURAL
+
 
 def is_ours(part: object) -> bool:
     """Whether a part is of a class of this package that is always there."""
     return type(part) in _KNOWN
+
+
+def by_name(custom: Iterable[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The caller's own classes and functions by the names that a saved model has for them.
+
+    Raises
+    ------
+    ConfigError
+        If one has no name, or that of another one or of a class of ours.
+    """
+    given: object = custom
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"custom={custom!r}; expected a list: load(path, custom=[function])")
+    found: dict[str, Callable[..., Any]] = {}
+    for part in custom:
+        name = getattr(part, "__name__", None)
+        if name is None:
+            raise ConfigError(f"custom has {part!r}, which has no name; expected what def made")
+        if found.setdefault(name, part) is not part:
+            raise ConfigError(_TWICE.format(name, "two classes or functions"))
+        if name in _OURS and not _is_of_this_package(part):
+            raise ConfigError(_TWICE.format(name, "a class of ours besides"))
+    return found
+
+
+def check_names(parts: Iterable[object]) -> None:
+    """Make sure that all classes and functions in some parts can be told apart by their names.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`by_name` does.
+    """
+    by_name({id(named): named for part in parts for named in _named(part)}.values())
+
+
+def _named(part: object) -> Iterator[Callable[..., Any]]:
+    if isinstance(part, tuple):
+        for one in part:
+            yield from _named(one)
+    elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+        yield type(part)
+        for field in dataclasses.fields(part):
+            yield from _named(getattr(part, field.name))
+    elif callable(part) and hasattr(part, "__name__"):
+        yield part
+
+
+def _is_of_this_package(part: Callable[..., Any]) -> bool:
+    return part in _KNOWN or part.__module__.startswith("ranker.neural.")
 
 
 def to_json(part: Any) -> dict[str, Any]:
@@ -122,15 +175,15 @@ def _function_to_json(function: Callable[..., Any]) -> dict[str, Any]:
     return {"type": _FUNCTION, "parameters": {"name": name}}
 
 
-def from_json(spec: Mapping[str, Any], custom: Iterable[Callable[..., Any]] = ()) -> Any:
+def from_json(spec: Mapping[str, Any], own: Mapping[str, Callable[..., Any]] | None = None) -> Any:
     """Make a part again; nothing is imported by name.
 
     Parameters
     ----------
     spec : mapping
         From :func:`to_json`.
-    custom : iterable of type or function
-        The caller's own.
+    own : mapping of name to type or function, optional
+        The caller's own, from :func:`by_name`.
 
     Raises
     ------
@@ -139,8 +192,8 @@ def from_json(spec: Mapping[str, Any], custom: Iterable[Callable[..., Any]] = ()
     MissingExtraError
         If it is a neural one and torch is not installed.
     """
-    own = {part.__name__: part for part in custom}
-    known = {part.__name__: part for part in _KNOWN} | own
+    own = own or {}
+    known: dict[str, Callable[..., Any]] = {part.__name__: part for part in _KNOWN} | {**own}
     name = str(spec.get("type"))
     try:
         if name == _FUNCTION:
@@ -152,7 +205,7 @@ def from_json(spec: Mapping[str, Any], custom: Iterable[Callable[..., Any]] = ()
             part = getattr(neural, name)
         else:
             part = known[name]
-        return part(**{name: _value(v, custom) for name, v in spec["parameters"].items()})
+        return part(**{name: _value(v, own) for name, v in spec["parameters"].items()})
     except KeyError:
         raise ModelFormatError(
             f"{name!r} is no part of this version; if it is your own, pass its class or function: "
@@ -162,9 +215,9 @@ def from_json(spec: Mapping[str, Any], custom: Iterable[Callable[..., Any]] = ()
         raise ModelFormatError(f"{spec['type']} cannot be made again: {error}") from None
 
 
-def _value(value: Any, custom: Iterable[Callable[..., Any]]) -> Any:
+def _value(value: Any, own: Mapping[str, Callable[..., Any]]) -> Any:
     if isinstance(value, list):  # tuples, as dataclasses that are constants hold them
-        return tuple(_value(one, custom) for one in value)
+        return tuple(_value(one, own) for one in value)
     if isinstance(value, Mapping) and set(value) == {"type", "parameters"}:
-        return from_json(value, custom)
+        return from_json(value, own)
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from features.arrays import FrameLike
 from features.errors import ConfigError, ModelFormatError
 from features.history import LogFacts
 from features.infer import infer_stage
-from features.schema import check_interactions
+from features.schema import check_interactions, time_zone
 from features.stage import FeatureStage
 from ranker.border import check_tables, report_time
 from ranker.candidates.base import Generator
@@ -92,14 +92,17 @@ class Settings:
         values = self.keywords()
         for name in _PARTS:
             values[name] = None if values[name] is None else to_json(values[name])
+        for name in ("n_candidates", "grades"):
+            if isinstance(values[name], Mapping):
+                values[name] = dict(values[name])
         if self.generators not in (None, NEURAL):
             named = generators_by_name(self.generators)
             values["generators"] = [[name, to_json(part)] for name, part in named.items()]
         return values
 
     @classmethod
-    def from_json(cls, values: Any, custom: Iterable[Callable[..., Any]]) -> Settings:
-        """Undo :meth:`to_json`; ``custom`` has the caller's own classes and functions.
+    def from_json(cls, values: Any, own: Mapping[str, Callable[..., Any]]) -> Settings:
+        """Undo :meth:`to_json`; ``own`` has the caller's classes and functions by name.
 
         Raises
         ------
@@ -109,10 +112,10 @@ class Settings:
         try:
             found = dict(values)
             for name in _PARTS:
-                found[name] = None if found[name] is None else from_json(found[name], custom)
+                found[name] = None if found[name] is None else from_json(found[name], own)
             if found["generators"] not in (None, NEURAL):
                 found["generators"] = [
-                    (name, from_json(part, custom)) for name, part in found["generators"]
+                    (name, from_json(part, own)) for name, part in found["generators"]
                 ]
             settings = cls(**found)
             settings.check()
@@ -149,6 +152,7 @@ class Settings:
             gate=self.gate,
             grades=self.grades,
             cold_share=self.cold_share,
+            n_threads=self.n_threads,
             random_state=self.random_state,
         )
 
@@ -209,7 +213,7 @@ class Fitting:
         log = check_interactions(raw)
         report_time(raw)
         tables = check_tables(log, items, users)
-        facts = LogFacts.of(log)
+        facts = LogFacts.of(log, time_zone(raw.schema))
         folds = settings.folds(log, facts)
         repeats = repeats_in(folds) if settings.repeats is None else settings.repeats
         if named is None:

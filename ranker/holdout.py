@@ -131,12 +131,15 @@ class LabelWindows:
         gap = 0 if self.gap is None else facts.clock.duration(self.gap)
         times = pl.Series(facts.clock.ticks(interactions["timestamp"]))
         end = int(times.max()) + facts.clock.step  # type: ignore[arg-type]  # ticks are int64
+        first = int(times.min())  # type: ignore[arg-type]
         folds: list[Fold] = []
         fewest, n_users = self._fewest(length, facts), 0
         for window in range(self.n_windows or _MOST_WINDOWS):
             if self.n_windows is None and window >= fewest and n_users >= _ENOUGH_USERS:
                 break
             start = end - (window + 1) * length
+            if start - gap <= first:
+                break  # nothing is known before
             labels = label_pairs(interactions.filter((times >= start) & (times < start + length)))
             is_known = (times < start - gap).to_numpy()
             if labels.height and is_known.any():
@@ -211,6 +214,8 @@ class LastInteractions:
         folds = []
         for window in range(self.n_windows):
             start, stop = window * self.n, (window + 1) * self.n
+            if stop >= size.max():
+                break  # nobody has so many
             labels = label_pairs(
                 ordered.filter(pl.Series((from_end >= start) & (from_end < stop) & (size > stop)))
             )

@@ -15,7 +15,8 @@ from features.schema import canonical_ids, refuse_other_frames
 _NAMED: dict[str, pl.DataType] = {
     str(dtype()): dtype()
     for dtype in (
-        *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64),
+        *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128),
+        *(pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.UInt128),
         *(pl.String, pl.Categorical),
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from features.versions import as_known
 from ranker.arguments import plain_number
 from ranker.candidates.base import Generator
 from ranker.candidates.restored import check_restored
-from ranker.components import from_json, is_ours, to_json
+from ranker.components import check_names, from_json, is_ours, to_json
 from ranker.evaluation.intervals import PairedInterval
 from ranker.holdout import Fold
 from ranker.id_dtype import IdDtype
@@ -144,12 +144,15 @@ def to_files(state: State, snapshot: Snapshot) -> tuple[dict[str, bytes], dict[s
 
 
 def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
+    check_names([state.stage, *state.specs.values()])
     return {
         "facts": {
             "clock": state.facts.clock.kind.value,
             "is_date": state.facts.clock.is_date,
             "span": state.facts.span,
             "event_names": list(state.facts.event_names),
+            # Named where there is one: models from before it was known are as they were.
+            **({} if state.facts.clock.zone is None else {"zone": state.facts.clock.zone}),
         },
         "user_dtype": state.user_dtype.to_json(),
         "item_dtype": state.item_dtype.to_json(),
@@ -171,9 +174,9 @@ def _settings(state: State, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def from_files(
-    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[Callable[..., Any], ...]
+    files: dict[str, bytes], settings: dict[str, Any], own: Mapping[str, Callable[..., Any]]
 ) -> tuple[State, Snapshot]:
-    """Undo :func:`to_files`.
+    """Undo :func:`to_files`; ``own`` has the caller's classes and functions by name.
 
     Raises
     ------
@@ -181,7 +184,7 @@ def from_files(
         If something is missing or does not fit together.
     """
     try:
-        return _from_files(files, settings, custom)
+        return _from_files(files, settings, own)
     except (ModelFormatError, MissingExtraError):
         raise
     # Whatever values of another kind lead to: settings are those of classes that trust them.
@@ -190,7 +193,7 @@ def from_files(
 
 
 def _from_files(
-    files: dict[str, bytes], settings: dict[str, Any], custom: tuple[Callable[..., Any], ...]
+    files: dict[str, bytes], settings: dict[str, Any], own: Mapping[str, Callable[..., Any]]
 ) -> tuple[State, Snapshot]:
     facts, gate = settings["facts"], settings["gate"]
     names = tuple(settings["feature_names"])
@@ -204,14 +207,14 @@ def _from_files(
         if "users.parquet" in files
         else None,
         facts=LogFacts(
-            Clock(ClockKind(facts["clock"]), is_date=facts["is_date"]),
+            Clock(ClockKind(facts["clock"]), is_date=facts["is_date"], zone=facts.get("zone")),
             facts["span"],
             tuple(facts["event_names"]),
         ),
         user_dtype=IdDtype.from_json(settings["user_dtype"]),
         item_dtype=IdDtype.from_json(settings["item_dtype"]),
-        stage=from_json(settings["features"], custom),
-        specs={name: from_json(spec, custom) for name, spec in settings["generators"]},
+        stage=from_json(settings["features"], own),
+        specs={name: from_json(spec, own) for name, spec in settings["generators"]},
         depths={name: int(settings["depths"][name]) for name, _ in settings["generators"]},
         every_item=settings["every_item"],
         repeats=settings["repeats"],

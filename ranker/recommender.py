@@ -18,13 +18,14 @@ from features.candidates import Candidates
 from features.drift import DriftReport
 from features.errors import ConfigError, ModelFormatError, RankerError
 from features.history import History
-from features.schema import check_interactions, check_is_frame, check_same_schema
+from features.schema import check_interactions, check_is_frame, check_same_schema, time_zone
 from features.stage import FeatureStage
 from ranker import model_files
 from ranker.arguments import check_count, check_flag
 from ranker.border import Border, UserIds, check_has_ids, check_same_ids, check_tables
 from ranker.budget import choose_depths
 from ranker.candidates.base import Generator
+from ranker.components import by_name
 from ranker.defaults import NCandidates
 from ranker.drift import window_drift
 from ranker.evaluation.frames import check_pairs
@@ -335,7 +336,8 @@ class TwoStageRecommender(Learned):
             :meth:`~ranker.candidates.base.Generator.refreshed` says: factors of matrices and
             weights of networks move away from those of a new fit, all else is the same but for
             rounding. All are fitted anew if the tables lack items or users that they had.
-            ``"fit"``: all are fitted on all events, so that the snapshot is that of a fit.
+            ``"fit"``: all are fitted on all events. With either the length of the log, whose shares
+            open half-lives and windows are, and the names of events stay those of the fit.
 
         Raises
         ------
@@ -352,7 +354,8 @@ class TwoStageRecommender(Learned):
         new = state.log.clear()
         if given.height or not set(new.columns) <= set(given.columns):
             new = check_interactions(given, "new_interactions")
-        state.facts.clock.check("new_interactions", new)
+        zone = time_zone(given.schema)
+        state.facts.clock.check("new_interactions", new, zone=zone)
         if set(new.columns) != set(state.log.columns):
             raise ConfigError(
                 f"new_interactions have the columns {sorted(new.columns)}, the model was fitted "
@@ -608,6 +611,15 @@ class TwoStageRecommender(Learned):
                 f"the feature table lacks {len(missing)} columns, such as {missing[:3]}; build it "
                 f"with build_features of this recommender"
             )
+        for name in model.names:
+            if not table.schema[name].is_numeric() and table.schema[name] not in (
+                pl.Boolean,
+                pl.Null,
+            ):
+                raise ConfigError(
+                    f"{name} of the feature table is {table.schema[name]}; expected numbers, as "
+                    f"build_features of this recommender has them"
+                )
         matrix = table.select(pl.col(model.names).cast(pl.Float32).fill_null(np.nan)).to_numpy()
         scores = model.predict(np.ascontiguousarray(matrix), n_threads=self.n_threads)
         return table.select("user_id", "item_id").with_columns(pl.Series("score", scores))
@@ -695,14 +707,15 @@ class TwoStageRecommender(Learned):
         state = self._fitted()
         return Explainer.of(self._server.snapshot, state.model, state.known_items)
 
-    def funnel(self, test: FrameLike) -> pl.DataFrame:
+    def funnel(self, test: FrameLike, *, exclude_seen: bool | None = None) -> pl.DataFrame:
         """Where the relevant items of a test set get lost.
 
         Parameters
         ----------
         test : DataFrame or LazyFrame
-            ``user_id``, ``item_id``; where nothing is taken again, items that the user had
-            before are left out.
+            ``user_id``, ``item_id``; where seen items are excluded, they are no relevant ones.
+        exclude_seen : bool, optional
+            As in :meth:`recommend`.
 
         Returns
         -------
@@ -714,15 +727,15 @@ class TwoStageRecommender(Learned):
             no source.
         """
         log = self._fitted().log
-        exclude = self._excludes_seen(None)
+        exclude = self._excludes_seen(exclude_seen)
         relevant = check_pairs(test, table="test").unique()
         check_same_ids(test=relevant, interactions=log)
         if exclude:
             relevant = unseen(relevant, self._server.snapshot.history)
         if not relevant.height:
             raise ConfigError(
-                "test holds nothing but what its users took before; give later rows, or fit "
-                "with repeats=True, so that they count"
+                "test holds nothing but what its users took before; give later rows, or "
+                "exclude_seen=False, so that they count"
             )
         counts = FunnelCounts(list(self.depths_))
         users = self._server.snapshot.history.select(relevant["user_id"].unique().sort())
@@ -732,7 +745,9 @@ class TwoStageRecommender(Learned):
             counts.add(part)
         return counts.frame(self.depths_)
 
-    def headroom(self, test: FrameLike, *, k: int = 10) -> pl.DataFrame:
+    def headroom(
+        self, test: FrameLike, *, k: int = 10, exclude_seen: bool | None = None
+    ) -> pl.DataFrame:
         """What a perfect order of the candidates would score, and where the rest is lost.
 
         Parameters
@@ -741,12 +756,14 @@ class TwoStageRecommender(Learned):
             ``user_id``, ``item_id``; all of it counts, items that the user had before included.
         k : int
             Length of the list.
+        exclude_seen : bool, optional
+            As in :meth:`recommend`.
 
         Returns
         -------
         DataFrame
             One row per stage, each made of what the one before left: all relevant items, those not
-            filtered (where nothing is taken again, lists leave out what the user had), those
+            filtered (where lists leave out what the user had before), those
             retrieved by some source, all three in perfect order, and the list as it is served
             before it is filled up. Columns: stage, ndcg (at k, mean over users, always divided by
             what all relevant items would give), loss (of NDCG, to the row above; the losses and
@@ -756,7 +773,7 @@ class TwoStageRecommender(Learned):
         check_count(k=k)
         wanted = check_pairs(test, table="test").unique()
         check_same_ids(test=wanted, interactions=self._fitted().log)
-        exclude = self._excludes_seen(None)
+        exclude = self._excludes_seen(exclude_seen)
         relevant = unseen(wanted, self._server.snapshot.history) if exclude else wanted
         headroom = Headroom(k)
         users = self._server.snapshot.history.select(wanted["user_id"].unique().sort())
@@ -891,11 +908,8 @@ class TwoStageRecommender(Learned):
         ModelFormatError
             If anything is missing, changed, or of another version.
         """
-        given: object = custom
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            raise ConfigError(f"custom={custom!r}; expected a list: load(path, custom=[function])")
+        own = by_name(custom)
         files, settings = load_version(path)
-        own = tuple(custom)
         state, snapshot = model_files.from_files(files, settings, own)
         recommender = cls(**Settings.from_json(settings.get("recommender"), own).keywords())
         recommender._serve(state, snapshot)

@@ -102,6 +102,7 @@ def check_settings(
     gate: Any,
     grades: Any,
     cold_share: Any,
+    n_threads: Any,
     random_state: Any,
 ) -> None:
     """Make sure that the other settings are of their kinds.
@@ -117,9 +118,9 @@ def check_settings(
     check_grades(grades)
     if not is_number(cold_share) or not 0 <= cold_share <= 1:
         raise ConfigError(f"cold_share={cold_share!r}; expected a number from 0 to 1")
-    is_whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
-    if not is_whole or random_state < 0:
-        raise ConfigError(f"random_state={random_state!r}; expected a whole number, 0 or more")
+    for name, value in (("n_threads", n_threads), ("random_state", random_state)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+            raise ConfigError(f"{name}={value!r}; expected a whole number, 0 or more")
     check_flag(repeats=repeats)
     check_count(max_groups=max_groups, chunk_size=chunk_size)
     if n_windows is not None:

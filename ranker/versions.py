@@ -64,16 +64,12 @@ def save_version(
     """
     check_count(keep=keep)
     folder = Path(path)
+    check_destination(folder)
     with _explained(folder):
-        if folder.exists() and not folder.is_dir():
-            raise _not_ours(path)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            # Only now: another save may just have begun to fill an empty folder.
-            is_plain = (folder / MANIFEST).is_file()
-            is_ours = is_plain or (folder / _VERSIONS).is_dir() or (folder / _CURRENT).is_file()
-            if not is_ours and any(folder.iterdir()):
-                raise _not_ours(path)
+            # Again: another save may just have begun to fill an empty folder.
+            check_destination(folder)
             (folder / _VERSIONS).mkdir(exist_ok=True)
             names = _names(folder)
             newest = _number(names[-1])[0] if names else 0
@@ -90,6 +86,41 @@ def save_version(
             flush_folder(folder / _VERSIONS)
             _point_at(folder, name)
             _delete(folder, kept={name, *former[::-1][: keep - 1]})
+
+
+def check_destination(path: str | Path) -> None:
+    """Make sure that a model can be saved to a folder, which need not be there.
+
+    Raises
+    ------
+    ModelFormatError
+        If something that is no model of ours stands there, or it is a version within one.
+    ConfigError
+        If nothing can be written there.
+    """
+    folder = Path(path)
+    place = folder.resolve()
+    if place.parent.name == _VERSIONS and _NAME.fullmatch(place.name):
+        raise ModelFormatError(
+            f"{path} is a version of the model in {place.parent.parent}, and stays as it is; save "
+            f"to that folder, or to another"
+        )
+    with _explained(folder):
+        if not folder.exists():
+            there = next(parent for parent in place.parents if parent.exists())
+            if not there.is_dir():
+                raise NotADirectoryError(f"{there} is no folder")
+        else:
+            there = folder
+            is_ours = (
+                (folder / MANIFEST).is_file()
+                or (folder / _VERSIONS).is_dir()
+                or (folder / _CURRENT).is_file()
+            )
+            if not folder.is_dir() or (not is_ours and any(folder.iterdir())):
+                raise _not_ours(path)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(f"no permission to write to {there}")
 
 
 def _not_ours(path: str | Path) -> ModelFormatError:

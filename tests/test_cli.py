@@ -221,7 +221,11 @@ def test_an_unknown_metric_stops_before_any_fit(folder: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("metric", "message"),
-    [("ndcg@0", "metric 'ndcg@0' has the depth '0'"), ("overlap", "pass other=")],
+    [
+        ("ndcg@0", "metric 'ndcg@0' has the depth '0'"),
+        ("ndcg@99999999999999999999", "has the depth '99999999999999999999'"),
+        ("overlap", "pass other="),
+    ],
 )
 def test_a_metric_that_cannot_be_stops_before_any_fit(
     metric: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
@@ -395,6 +399,43 @@ def test_doctor_reads_a_file_that_ends_within_a_row(
     (folder / "ranker.toml").write_text('[data]\ninteractions = "log.ndjson"\n')
     assert run("doctor", folder / "ranker.toml") == 1
     assert "FAIL  data: " in capsys.readouterr().out
+
+
+def test_doctor_fails_where_versions_cannot_be_told():
+    dated = log(timestamp=[DAY + timedelta(days=n) for n in range(3)])
+    items = pl.DataFrame({"item_id": [0, 1, 2], "valid_from": [1, 2, 3]})
+    (failed,) = findings(interactions=dated, items=items)["FAIL"]
+    assert failed.startswith("items: times are Datetime")
+    (failed,) = findings(interactions=log(), items=items)["FAIL"]
+    assert failed.startswith("items: valid_from needs timestamps that are one clock for everybody")
+    assert not findings(interactions=dated, items=items.drop("valid_from"))["FAIL"]
+    assert not findings(interactions=log(timestamp=[9, 500, 77]), items=items)["FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        ("5", "5 is no length of time for a log whose clock is absolute"),
+        ('"99999999999w"', "'99999999999w' is no length of time"),
+    ],
+)
+def test_doctor_and_fit_refuse_a_window_that_cannot_be(
+    length: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "ranker.toml").write_text(f"{CONFIG}[model]\nwindow_length = {length}\n")
+    assert run("doctor", folder / "ranker.toml") == 1
+    assert f"FAIL  model: {message}" in capsys.readouterr().out
+    assert run("fit", folder / "ranker.toml") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_model_stops_before_any_fit(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(commands, "_load", lambda settings: pytest.fail("read the data first"))
+    (folder / "ranker.toml").write_text(f'{CONFIG}[model]\npath = "."\n')
+    assert run("fit", folder / "ranker.toml") == 2
+    assert "exists and is not a saved model" in capsys.readouterr().err
 
 
 def test_doctor_fails_where_ids_cannot_meet():

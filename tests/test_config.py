@@ -12,6 +12,7 @@ import pytest
 
 from features.errors import ConfigError
 from ranker.config import Config, example_config, load_config
+from ranker.datasets import load_table
 
 
 @pytest.fixture
@@ -113,6 +114,19 @@ def test_everything_given(folder: Path):
     assert config.export.path == folder / "lists"
     assert config.export.users == str(folder / "users.csv")
     assert config.export.keywords == {"chunk_size": 10, "max_memory": "4GB"}
+
+
+def test_the_name_of_the_folder_is_no_pattern(tmp_path: Path):
+    folder = tmp_path / "shop [prod]"
+    folder.mkdir()
+    for day in "12":
+        (folder / f"log{day}.csv").write_text("user_id,item_id\n1,2\n")
+    (folder / "log[1].csv").write_text("user_id,item_id\n3,4\n")
+    found = load(folder, '[data]\ninteractions = "log?.csv"\n').data.interactions
+    assert load_table(found).rows() == [(1, 2), (1, 2)]
+    found = load(folder, '[data]\ninteractions = "log[1].csv"\n').data.interactions
+    assert load_table(found).rows() == [(3, 4)]
+    assert problems(folder, '[data]\ninteractions = "log??.csv"\n')
 
 
 def test_is_frozen(folder: Path):

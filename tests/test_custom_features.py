@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import polars as pl
@@ -11,7 +12,7 @@ from polars.testing import assert_frame_equal
 from features.custom import CustomBlock
 from features.errors import ConfigError, ModelFormatError
 from features.stage import FeatureStage, default_blocks
-from ranker import TwoStageRecommender
+from ranker import Popularity, TwoStageRecommender
 from ranker.components import to_json
 from tests.logs import make_log
 from tests.recommenders import small
@@ -89,3 +90,39 @@ def test_a_function_without_a_name_cannot_be_saved(function):
     stage = FeatureStage((CustomBlock("x", "user_id", function),))
     with pytest.raises(ConfigError, match="cannot be saved, as it has no name"):
         to_json(stage)
+
+
+def counting(column):
+    def counted(history, as_of):
+        return history.group_by("user_id").agg(pl.col(column).n_unique().alias("n"))
+
+    return counted
+
+
+def test_functions_of_one_name_cannot_be_told_apart(fitted, tmp_path):
+    items, days = counting("item_id"), counting("timestamp")
+    stage = FeatureStage((CustomBlock("a", "user_id", items), CustomBlock("b", "user_id", days)))
+    model = small(features=stage).fit(LOG)
+    with pytest.raises(ConfigError, match=r"'counted' is the name of two .*rename it"):
+        model.save(tmp_path / "model")
+    twice = FeatureStage((CustomBlock("a", "user_id", items), CustomBlock("b", "user_id", items)))
+    small(features=twice).fit(LOG).save(tmp_path / "twice")
+    again = TwoStageRecommender.load(tmp_path / "twice", custom=[items, items])
+    assert again.features == twice
+    with pytest.raises(ConfigError, match="'counted' is the name of two"):
+        TwoStageRecommender.load(tmp_path / "twice", custom=[items, days])
+    with pytest.raises(ConfigError, match=r"custom has functools.partial.*no name"):
+        TwoStageRecommender.load(tmp_path / "twice", custom=[functools.partial(items)])
+
+
+def test_a_class_called_as_one_of_ours_is_not_taken_for_it(fitted, tmp_path):
+    own = dataclasses.dataclass(type("Popularity", (Popularity,), {"__module__": __name__}))
+    model = small(generators=[("own", own())]).fit(LOG)
+    with pytest.raises(ConfigError, match="'Popularity' is the name of a class of ours besides"):
+        model.save(tmp_path / "model")
+    fitted.save(tmp_path / "model")
+    for custom in (own, dataclasses.make_dataclass("TwoTower", [])):
+        with pytest.raises(ConfigError, match="is the name of a class of ours besides; rename it"):
+            TwoStageRecommender.load(tmp_path / "model", custom=[basket, late, both, custom])
+    loaded = TwoStageRecommender.load(tmp_path / "model", custom=[basket, late, both, Popularity])
+    assert loaded.fingerprint == fitted.fingerprint

@@ -22,6 +22,7 @@ from ranker.datasets import (
     load_folder,
     load_movielens,
     load_table,
+    scan_table,
 )
 
 needs_complete_journey = pytest.mark.skipif(
@@ -354,6 +355,16 @@ def test_table_glob_joins_files_in_order_of_their_names(
     assert_frame_equal(load_table("days/*.csv"), frame)
 
 
+def test_a_file_without_rows_does_not_make_text_of_the_others(tmp_path: Path):
+    for day, rows in (("1", ""), ("2", "1,7,0.5,1577934245\n"), ("3", "")):
+        (tmp_path / f"{day}.csv").write_text(f"user_id,item_id,weight,timestamp\n{rows}")
+    for load in (load_table, lambda *args, **unit: scan_table(*args, **unit).collect()):
+        frame = load(tmp_path / "*.csv", timestamp_unit="s")
+        assert frame.rows() == [(1, 7, 0.5, datetime(2020, 1, 2, 3, 4, 5))]
+    (tmp_path / "2.csv").unlink()
+    assert load_table(tmp_path / "*.csv").height == 0
+
+
 def test_table_glob_of_different_tables(tmp_path: Path):
     (tmp_path / "a.csv").write_text("user_id,item_id\n1,7\n")
     (tmp_path / "b.csv").write_text("user_id,sku\n1,7\n")
@@ -501,6 +512,10 @@ def test_timestamp_unit_that_does_not_fit(tmp_path: Path):
     file.write_text("user_id,item_id,timestamp\n1,2,1577934245000\n")
     with pytest.raises(SchemaError, match="after the year 2200; the unit is probably smaller"):
         load_table(file, timestamp_unit="s")
+    for first in ("-99999999999999999", "-inf"):
+        file.write_text(f"user_id,item_id,timestamp\n1,2,{first}\n1,2,5\n")
+        with pytest.raises(SchemaError, match=f"{first} in the unit 's' lies before 1740; drop"):
+            load_table(file, timestamp_unit="s")
     with pytest.raises(ConfigError, match="timestamp_unit='min' is none of"):
         load_table(file, timestamp_unit="min")
     file.write_text("user_id,item_id,timestamp\n1,2,2024-01-31\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -222,11 +223,23 @@ def test_windows_need_a_clock_that_compares_users(clock, length):
         ("date", {"length": "6h"}, "of at least a day"),
         ("shared", {"length": "28d"}, "expected a positive whole number"),
         ("shared", {"length": 100, "gap": 0}, "0 is no length of time"),
+        ("shared", {"length": 2**62}, "4611686018427387904 is no length of time"),
+        ("datetime", {"length": "99999999999w"}, "'99999999999w' is no length of time"),
     ],
 )
 def test_lengths_that_do_not_fit_the_clock(clock, options, message):
     with pytest.raises(ConfigError, match=message):
         folds_of(LabelWindows(**options), make_log(clock))
+
+
+@pytest.mark.parametrize(
+    "holdout", [LabelWindows(n_windows=2**31 - 1), LastInteractions(2, 2**31 - 1)]
+)
+def test_folds_end_with_the_log_however_many_are_asked_for(holdout):
+    folds = folds_of(holdout, make_log("datetime"))
+    fewer = folds_of(dataclasses.replace(holdout, n_windows=100), make_log("datetime"))
+    assert [one.labels.height for one in folds] == [one.labels.height for one in fewer]
+    assert len(folds) > 5
 
 
 @pytest.mark.parametrize("clock", CLOCKS[:4])

@@ -20,7 +20,7 @@ from ranker import (
 )
 from ranker.cli import main
 from ranker.persistence import read_model, write_model
-from ranker.versions import load_version, save_version
+from ranker.versions import check_destination, load_version, save_version
 from tests.recommenders import everything
 
 DIGITS = "0123456789ab"
@@ -235,3 +235,30 @@ def test_a_recommender_and_the_command(tmp_path: Path, capsys: pytest.CaptureFix
     assert TwoStageRecommender.load(alone).fingerprint == first
     assert json.loads((alone / "manifest.json").read_text())["format"] == 1
     assert read_model(alone)[0].keys() >= {"interactions.parquet", "reranker.txt"}
+
+
+def test_a_version_is_never_saved_over(tmp_path: Path):
+    model = tmp_path / "model"
+    for number in (1, 2):
+        save(model, number)
+    version = model / "versions" / list_versions(model)[0]
+    assert number_at(version) == 1
+    (tmp_path / "link").symlink_to(version)
+    for within in (version, tmp_path / "link"):
+        with pytest.raises(ModelFormatError, match=r"is a version of the model in .*model, and"):
+            save(within, 3)
+    assert (number_at(version), number_at(model)) == (1, 2)
+    rollback(model)
+    assert number_at(model) == 1
+
+
+def test_a_destination_is_looked_at_and_not_made(tmp_path: Path):
+    check_destination(tmp_path / "not" / "there")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelFormatError, match="file exists and is not a saved model"):
+        check_destination(tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"cannot be written: .*file is no folder"):
+        check_destination(tmp_path / "file" / "model")
+    with pytest.raises(ModelFormatError, match="exists and is not a saved model"):
+        check_destination(tmp_path)

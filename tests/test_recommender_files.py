@@ -8,6 +8,7 @@ import json
 import pickle  # noqa: TID251 - forges what loading must refuse
 import shutil
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -128,6 +129,32 @@ def test_all_settings_come_back(tmp_path):
         assert getattr(again, name) == value, name
     assert list(again.gate_.ndcg) == list(fitted.gate_.ndcg)
     assert again.fit(log).fingerprint == fitted.fingerprint
+
+
+ID_DTYPES = [
+    *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128),
+    *(pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.UInt128),
+    *(pl.String, pl.Categorical, pl.Enum(["2", "0", "1"])),
+]
+
+
+@pytest.mark.parametrize("dtype", ID_DTYPES, ids=str)
+def test_ids_of_every_dtype_come_back(dtype, tmp_path):
+    ids = pl.Series("user_id", ["0", "1", "2"]).cast(pl.Int64 if dtype.is_integer() else dtype)
+    log = pl.DataFrame({"user_id": ids.cast(dtype), "item_id": ids.cast(dtype)})
+    fitted = TwoStageRecommender(generators=[("top", Popularity())], repeats=True).fit(log)
+    fitted.save(tmp_path / "model")
+    lists = TwoStageRecommender.load(tmp_path / "model").recommend(k=3)
+    assert_frame_equal(lists, fitted.recommend(k=3))
+    assert lists.schema["user_id"] == lists.schema["item_id"] == log.schema["user_id"]
+
+
+def test_mappings_of_any_kind_are_saved(tmp_path):
+    depths, grades = MappingProxyType({"top": 9}), MappingProxyType({"view": 1, "cart": 3})
+    asked = {"n_candidates": depths, "grades": grades, "generators": {"top": Popularity()}}
+    TwoStageRecommender(**asked).fit(LOG).save(tmp_path / "model")
+    again = TwoStageRecommender.load(tmp_path / "model")
+    assert (again.n_candidates, again.grades) == ({"top": 9}, {"view": 1, "cart": 3})
 
 
 def test_a_loaded_model_can_be_fitted_again(model, fitted):

@@ -152,6 +152,13 @@ def test_settings_that_cannot_be_used():
         TwoStageRecommender.preset("quick")
     with pytest.raises(ConfigError, match="gate='close' is not known"):
         small(gate="close").fit(LOG)
+    for name in ("n_threads", "random_state"):
+        for value in (-5, "2", 1.5, True):
+            with pytest.raises(ConfigError, match=f"{name}={value!r}; expected a whole number, 0"):
+                small(**{name: value}).fit(LOG)
+    for name in ("n_windows", "max_groups", "chunk_size"):
+        with pytest.raises(ConfigError, match=f"{name}=1{'0' * 30}; .* up to 2147483647"):
+            small(**{name: 10**30}).fit(LOG)
     twice = [("popular", Popularity()), ("popular", Popularity(window=0.1))]
     for generators in ([], twice):
         with pytest.raises(ConfigError, match="generators need distinct names, at least one"):
@@ -281,9 +288,45 @@ def test_candidates_without_a_session_are_looked_at_as_of_the_log(fitted):
     assert_frame_equal(beside_late, beside_early)
 
 
+def test_times_without_the_zone_of_the_log_are_refused():
+    times = pl.col("timestamp")
+    local = LOG.with_columns(times.dt.replace_time_zone("Asia/Tokyo"))
+    recommender = small().fit(local)
+    assert recommender.as_of == LOG["timestamp"].max() - dt.timedelta(hours=9, microseconds=-1)
+    message = r"{}: 1 problem\n.*name no time zone, .* of Asia/Tokyo; .*replace_time_zone\('Asia/T"
+    with pytest.raises(SchemaError, match=message.format("new_interactions")):
+        recommender.refresh(LOG)
+    with pytest.raises(SchemaError, match=message.format("histories")):
+        recommender.recommend(histories=LOG.lazy())
+    recommender.refresh(LOG.clear())
+    before = recommender.as_of
+    recommender.refresh(LOG.tail(1).with_columns(times.dt.replace_time_zone("UTC")))
+    assert recommender.as_of - before == dt.timedelta(hours=9)
+    utc = small().fit(LOG.with_columns(times.dt.replace_time_zone("UTC")))
+    assert utc.refresh(LOG).as_of == small().fit(LOG).as_of
+
+
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("ms")])
+def test_times_that_stand_for_no_time_are_refused(dtype):
+    never = pl.Series([*LOG["timestamp"][1:], dt.datetime(9999, 12, 31)]).cast(dtype)
+    message = r"timestamp: 1 values are of no year from 1 to 9998 \(such as '9999-12-31.*; drop"
+    with pytest.raises(SchemaError, match=message):
+        small().fit(LOG.with_columns(never.alias("timestamp")))
+
+
 def test_errors_of_histories_name_them(fitted):
     with pytest.raises(SchemaError, match=r"^histories: .*\n.*item_id: no such column"):
         fitted.recommend(histories=pl.DataFrame({"user_id": ["u001"]}))
+
+
+def test_features_that_are_no_numbers_cannot_be_scored(fitted):
+    table = fitted.build_features(fitted.generate_candidates(["u001"]))
+    name = table.columns[5]
+    for odd in (pl.lit("a"), pl.lit([[1.0]])):
+        with pytest.raises(ConfigError, match=f"{name} of the feature table is .*expected numbers"):
+            fitted.score(table.with_columns(odd.alias(name)))
+    whole = table.with_columns(pl.col(name).fill_null(0).cast(pl.Int64))
+    assert fitted.score(whole)["score"].null_count() == 0
 
 
 def test_tables_of_candidates_and_features_of_either_kind(fitted):

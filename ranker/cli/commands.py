@@ -65,7 +65,10 @@ def doctor(*, config: str, json: bool, quiet: bool) -> int:
 
 def fit(*, config: str, quiet: bool) -> int:
     """Fit on all interactions and save the model."""
+    from ranker.versions import check_destination
+
     settings = load_config(config)
+    check_destination(settings.model.path)  # before the fit, which takes minutes
     data = _load(settings)
     recommender = _fitted(settings, data, data.interactions, quiet=quiet)
     recommender.save(settings.model.path, keep=settings.model.keep)
@@ -125,7 +128,7 @@ def evaluate(*, config: str, report: str | None, quiet: bool) -> int:
     )
     print(format_table(judged))
     print()
-    funnel = recommender.funnel(test)
+    funnel = recommender.funnel(test, exclude_seen=exclude_seen)
     print(format_table(funnel))
     if report is not None:
         from ranker.report import write_report

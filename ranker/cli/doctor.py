@@ -9,22 +9,27 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 
 from features.clock import ClockKind
-from features.errors import RankerError, SchemaError
+from features.errors import ConfigError, RankerError, SchemaError
+from features.history import LogFacts
 from features.schema import (
     canonical_columns,
     check_id_dtypes,
     check_items,
+    check_same_clock,
     check_users,
     interaction_problems,
     time_columns,
 )
+from features.versions import as_known
 from ranker.addresses import without_secrets
 from ranker.border import no_id_in_common
 from ranker.cli.loading import Tables, scan_data
 from ranker.cli.log_summary import LogSummary
 from ranker.config import Config
 from ranker.datasets import Dataset
+from ranker.defaults import choose_holdout
 from ranker.evaluation.splits import no_common_instant, time_of_cut
+from ranker.holdout import LabelWindows
 
 Level: TypeAlias = Literal["PASS", "WARN", "FAIL"]
 
@@ -35,7 +40,9 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of ``ranker doctor``; a FAIL is what a fit or an evaluation would stop at.
+    """One line of ``ranker doctor``.
+
+    A FAIL is what a fit or an evaluation would stop at, or a table that is of no use at all.
 
     Parameters
     ----------
@@ -90,7 +97,7 @@ def examine(config: Config) -> list[Finding]:
         tables.interactions.select(pl.all().null_count()).collect(engine="streaming")
         return [
             *(Finding("WARN", "data", "ids_of_two_kinds", note) for note in notes),
-            *examine_tables(tables, config.split.keywords),
+            *examine_tables(tables, config.split.keywords, config.model.window_length),
         ]
     except RankerError as error:
         return [Finding("FAIL", "data", "readable", str(error))]
@@ -100,7 +107,11 @@ def examine(config: Config) -> list[Finding]:
         return [Finding("FAIL", "data", "readable", f"a file cannot be read to its end: {text}")]
 
 
-def examine_tables(data: Dataset | Tables, split: dict[str, Any] | None = None) -> list[Finding]:
+def examine_tables(
+    data: Dataset | Tables,
+    split: dict[str, Any] | None = None,
+    window_length: str | int | None = None,
+) -> list[Finding]:
     """Look at interactions, items and users, each by itself and against the others.
 
     Parameters
@@ -108,6 +119,8 @@ def examine_tables(data: Dataset | Tables, split: dict[str, Any] | None = None) 
     data : Dataset or Tables
     split : dict, optional
         Keywords of ``split_by_time`` that are to be tried as well.
+    window_length : str or int, optional
+        Of the label windows; whether it suits the clock.
     """
     scan = data.interactions.lazy()
     schema = scan.collect_schema()
@@ -131,6 +144,9 @@ def examine_tables(data: Dataset | Tables, split: dict[str, Any] | None = None) 
         findings += _attributes(attributes, table, key)
         if log is not None:
             findings += _overlap(log.items if table == "items" else log.users, attributes, table)
+            findings += _versions(log, attributes, table, key)
+    if log is not None and window_length is not None:
+        findings += _window(log, window_length)
     if split is not None:
         findings += _split(log, schema, split)
     return findings
@@ -291,6 +307,29 @@ def _overlap(events: pl.DataFrame, attributes: pl.DataFrame, table: str) -> Iter
     if n_without:
         text = f"{n_without:,} {table} have no event yet"
         yield Finding("PASS", table, "without_event", text, n_without)
+
+
+def _versions(log: LogSummary, attributes: pl.DataFrame, table: str, key: str) -> Iterator[Finding]:
+    """Whether versions can be told by the log's clock."""
+    empty = pl.DataFrame(schema=log.log.collect_schema())
+    as_of = 0 if log.clock.is_comparable else None
+    try:
+        check_same_clock(interactions=empty, **{table: attributes})
+        as_known(attributes.head(0), key, as_of=as_of, clock=log.clock)
+    except SchemaError as error:
+        yield from (Finding("FAIL", table, "valid_from", problem) for problem in error.problems)
+    except ConfigError as error:
+        yield Finding("FAIL", table, "valid_from", str(error))
+
+
+def _window(log: LogSummary, length: str | int) -> Iterator[Finding]:
+    """Whether windows can have that length."""
+    try:
+        holdout = choose_holdout(LogFacts(log.clock, 1), None, None, length)
+        if isinstance(holdout, LabelWindows):
+            log.clock.duration(length)
+    except ConfigError as error:
+        yield Finding("FAIL", "model", "window_length", str(error))
 
 
 def _split(log: LogSummary | None, schema: pl.Schema, wanted: dict[str, Any]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,16 +76,17 @@ def files_in(folder: Path) -> Kind[str]:
 
     def parse(value: object) -> str | None:
         found = path_in(folder).parse(value)
-        if found is None:
+        # The folder's own name is no pattern, whatever is in it.
+        pattern = path_in(Path(glob.escape(str(folder)))).parse(value)
+        if found is None or pattern is None:
             return None
-        pattern = str(found.relative_to(found.anchor))
         try:
-            exists = found.is_file() or any(
-                file.is_file() for file in Path(found.anchor).glob(pattern)
-            )
+            if found.is_file():
+                return str(found)
+            files = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+            return str(pattern) if any(file.is_file() for file in files) else None
         except (OSError, ValueError, IndexError):  # the last: of "/", in Python 3.11
             return None
-        return str(found) if exists else None
 
     return Kind("an existing file or a glob that finds some", parse)
 

@@ -168,7 +168,7 @@ def _open(
             f"{source_name(source)}: cannot tell the format from the ending {ending!r}; expected "
             f"one of {', '.join(openers)}"
         )
-    if ending in (".csv", ".tsv"):
+    if _is_csv(source):
         # Inference reads "00123" as 123, which is another id; the ids are looked at afterwards.
         opener = partial(opener, schema_overrides=dict.fromkeys(ids, pl.String()))
     return read(lambda _: opener(name), source)
@@ -191,9 +191,13 @@ def _assembled(
                 f"{names[0]}; files of one table must have the same columns"
             )
             raise SchemaError(source_name(one), [problem])
+    if len(parts) > 1 and _is_csv(parts[0][0]):
+        # Without rows every column is text, and so would be those of the other files.
+        filled = [part for part in parts if read(partial(_has_rows, part[1]), part[0])]
+        parts = filled or parts[:1]
     scan = pl.concat([scan.select(names[0]) for _, scan in parts], how="vertical_relaxed")
     read(lambda _: scan.collect_schema(), source)  # columns whose dtypes have nothing in common
-    if _format(parts[0][0]) in (".csv", ".tsv"):
+    if _is_csv(parts[0][0]):
         ids = [name for name in names[0] if name in _id_columns(columns)]
         scan = read(lambda _: scan.with_columns(_numbers_if_exact(scan, ids)), source)
     scan = _rename(scan, names[0], dict(columns or {}), table=table)
@@ -209,6 +213,10 @@ def _assembled(
     return _with_times(scan, "valid_from", None, source) if "valid_from" in present else scan
 
 
+def _has_rows(scan: pl.LazyFrame, _: Source) -> bool:
+    return scan.head(1).collect(engine="streaming").height > 0
+
+
 def _names(scan: pl.LazyFrame, _: Source) -> list[str]:
     return scan.collect_schema().names()
 
@@ -219,6 +227,10 @@ def _with_times(
     table = source_name(source)
     parser = read(lambda _: timestamp_parser(scan, column, unit, table=table), source)
     return scan.with_columns(parser)
+
+
+def _is_csv(source: Source) -> bool:
+    return _format(source) in (".csv", ".tsv")
 
 
 def _format(source: Source) -> str:

@@ -78,12 +78,16 @@ def _from_epoch(scan: pl.LazyFrame, column: str, unit: TimestampUnit, *, table: 
         )
         raise SchemaError(table, [problem])
     per_second = {"s": 1, "ms": 10**3, "us": 10**6}[unit]
-    last = _collected(scan.select(timestamp.max())).item()
+    ends = _collected(scan.select(timestamp.min().alias("first"), timestamp.max().alias("last")))
+    first, last = ends.row(0)
     if isinstance(last, int | float) and last > _YEAR_2200 * per_second:
         problem = (
             f"timestamp: {last!r} in the unit {unit!r} lies after the year 2200; the unit is "
             f"probably smaller ('ms' or 'us')"
         )
+        raise SchemaError(table, [problem])
+    if isinstance(first, int | float) and first < -_YEAR_2200 * per_second:
+        problem = f"timestamp: {first!r} in the unit {unit!r} lies before 1740; drop such rows"
         raise SchemaError(table, [problem])
     scale = 10**6 // per_second
     if dtype.is_integer():  # widened first: seconds in Int32 would overflow

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.arrays import Float32Array, FrameLike
 from features.errors import ConfigError, SchemaError
 from features.ids import Ids
+from ranker.arguments import MOST
 from ranker.evaluation.beyond import LIST_METRICS, SYSTEM_METRICS, ListFacts, check_needs
 from ranker.evaluation.calibration import check_categories
 from ranker.evaluation.frames import check_pairs, check_recommendations
@@ -265,10 +266,10 @@ def parse_metric(text: str) -> tuple[str, int | None]:
     check_metric_name(name, known=KNOWN_METRICS)
     if not at:
         return name, None
-    if not (depth.isascii() and depth.isdigit()) or int(depth) < 1:
+    if not (depth.isascii() and depth.isdigit() and 1 <= int(depth[:20]) <= MOST):
         raise ConfigError(
             f"metric {text!r} has the depth {depth!r}; expected a whole number of at least 1 after "
-            f"the @, as in '{name}@10'"
+            f"the @, and at most {MOST}, as in '{name}@10'"
         )
     return name, int(depth)
 
@@ -278,6 +279,6 @@ def _depths(k: int | Sequence[int]) -> list[int]:
     if not asked:
         raise ConfigError("k is empty; expected at least one depth")
     bad = [depth for depth in asked if isinstance(depth, bool) or not hasattr(depth, "__index__")]
-    if bad or min(asked) < 1:
-        raise ConfigError(f"k is {k!r}; expected whole numbers of at least 1")
+    if bad or min(asked) < 1 or max(asked) > MOST:
+        raise ConfigError(f"k is {k!r}; expected whole numbers of at least 1 and at most {MOST}")
     return [index(depth) for depth in dict.fromkeys(asked)]

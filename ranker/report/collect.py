@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from features.arrays import FrameLike
-from features.schema import canonical_ids
+from features.schema import canonical_ids, check_id_dtypes, check_items
 from ranker.arguments import check_count, check_flag
 from ranker.candidates import TextSimilarity
 from ranker.distribution import package_version
@@ -66,7 +66,7 @@ def collect_report(
     name, description : str
         Of the data, for the head of the page.
     funnel : DataFrame, optional
-        What ``recommender.funnel(test)`` returned, if it is known.
+        What ``recommender.funnel(test)`` returned with the same ``exclude_seen``, if it is known.
     n_lists : int
         How many users' lists are shown.
     verb : str
@@ -87,11 +87,11 @@ def collect_report(
     check_count(k=k, n_lists=n_lists)
     check_flag(exclude_seen=exclude_seen)
     excludes = not recommender.repeats_ if exclude_seen is None else exclude_seen
-    log, table = collect(train, table="train"), None
-    if items is not None:
-        table = collect(items, table="items")
+    log = collect(train, table="train")
+    table = None if items is None else check_items(items)
     wanted = check_pairs(test, table="test").unique(maintain_order=True)
     known = check_pairs(log, table="train", like=wanted)
+    check_id_dtypes("item_id", train=known, items=table)
     if excludes:
         wanted = wanted.join(known, on=list(IDS), how="anti", maintain_order="left")
     users = collect(test, table="test", columns=IDS)["user_id"].unique().sort()
@@ -102,8 +102,9 @@ def collect_report(
             recommender, served, test, log, k=k, exclude_seen=excludes, random_state=random_state
         )
         bar.update()
-        funnel = recommender.funnel(test) if funnel is None else funnel
-        headroom = recommender.headroom(test, k=k)
+        if funnel is None:
+            funnel = recommender.funnel(test, exclude_seen=excludes)
+        headroom = recommender.headroom(test, k=k, exclude_seen=excludes)
         bar.update()
         diversity = _diversity(
             recommender, wanted, k=k, exclude_seen=excludes, random_state=random_state
@@ -143,7 +144,6 @@ def collect_report(
             test_span=_span(collect(test, table="test")),
             k=k,
             exclude_seen=excludes,
-            exclude_seen_differs=excludes == recommender.repeats_,
             version=package_version(),
             random_state=random_state,
         ),

@@ -49,8 +49,6 @@ class Facts:
         Length of the lists.
     exclude_seen : bool
         Lists leave out what the user took before.
-    exclude_seen_differs : bool
-        The recommender would have decided otherwise by itself: funnel and headroom go by that.
     version : str
         Of this package.
     random_state : int
@@ -66,7 +64,6 @@ class Facts:
     test_span: tuple[str, str] | None
     k: int
     exclude_seen: bool
-    exclude_seen_differs: bool
     version: str
     random_state: int
 

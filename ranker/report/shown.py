@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.errors import SchemaError
 from features.schema import canonical_ids
 from ranker.report.data import UserList
 
@@ -37,6 +38,9 @@ def titles_of(items: pl.DataFrame | None) -> pl.DataFrame | None:
     """Canonical item_id and title, one row an item; None where there are no titles."""
     if items is None or "title" not in items.columns:
         return None
+    if items.schema["title"].is_nested():
+        problem = f"title: dtype {items.schema['title']}; expected text"
+        raise SchemaError("items", [problem])
     return items.select(
         canonical_ids(items["item_id"]), pl.col("title").cast(pl.String, strict=False)
     ).unique("item_id", keep="last", maintain_order=True)

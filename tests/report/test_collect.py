@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from features.errors import ConfigError, NotFittedError, SchemaError
-from ranker import ALS, Popularity, compare, evaluate_per_user
+from ranker import ALS, Popularity, compare, evaluate, evaluate_per_user
 from ranker.report import Absent, collect_report, render_report, svg
 from ranker.report.calibration import hits_of, place_rates, score_calibration
 from ranker.report.data import SERVED
@@ -172,11 +172,23 @@ def test_no_headroom():
     assert "Nothing is lost to filters." in shown(dataclasses.replace(found, headroom=lost))
 
 
-def test_a_wish_that_the_funnel_does_not_know():
+def test_funnel_and_headroom_are_those_of_the_lists():
     train, test = log()
-    found = collect_report(fitted(), train, test, exclude_seen=True, k=3, n_lists=1)
-    assert found.facts.exclude_seen_differs
-    assert "funnel and headroom are counted as the recommender serves by itself" in shown(found)
+    recommender = fitted()
+    assert recommender.repeats_
+    found = collect_report(recommender, train, test, exclude_seen=True, k=3, n_lists=1)
+    funnel = recommender.funnel(test, exclude_seen=True).drop("seconds")
+    assert_frame_equal(found.funnel, funnel)
+    assert not funnel.equals(recommender.funnel(test).drop("seconds"))
+    lists = recommender.recommend(test["user_id"].unique().sort(), k=3, exclude_seen=True)
+    served = evaluate(lists, test, k=3, metrics="ndcg", train=train, exclude_seen=True)
+    n_hits = lists.join(test, on=["user_id", "item_id"], how="semi").height
+    assert found.headroom["n_items"][-1] == n_hits
+    assert found.headroom["why"].to_list()[1] == "filtered"
+    assert found.headroom["loss"][1] > 0
+    assert 0 < found.headroom["ndcg"][-1] < served["mean"].item(), (
+        "seen items that are filtered count as missed"
+    )
     assert (
         not found.lists[0]
         .rows["item_id"]
@@ -195,6 +207,13 @@ def test_bad_input():
         collect_report(fitted(), train, test.drop("item_id"))
     with pytest.raises(SchemaError, match="train"):
         collect_report(fitted(), train.drop("user_id"), test)
+    for items, message in (
+        (pl.DataFrame({"title": ["a"]}), "item_id: no such column"),
+        (pl.DataFrame({"item_id": [1], "title": ["a"]}), "cast them to one dtype"),
+        (pl.DataFrame({"item_id": ["a"], "title": [["a"]]}), "title: dtype List.*expected text"),
+    ):
+        with pytest.raises(SchemaError, match=message):
+            collect_report(fitted(), train, test, items=items)
 
 
 def test_places_by_hand():

@@ -23,15 +23,7 @@ def section(report: Report) -> Section:
     """Losses of NDCG by reason, then the recall of each stage by depth."""
     headroom, k = report.headroom, report.facts.k
     lead = headroom_sentence(headroom, k)
-    body: list[Content] = []
-    if report.facts.exclude_seen_differs:
-        body.append(
-            note(
-                "Other than the lists of this page, funnel and headroom are counted as the "
-                "recommender serves by itself: whether seen items may be listed was set otherwise."
-            )
-        )
-    body += [
+    body: list[Content] = [
         figure(
             "losses",
             lambda width: losses(headroom, width),
