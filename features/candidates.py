@@ -12,6 +12,7 @@ import polars as pl
 from features.arrays import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 from features.errors import SchemaError
 from features.ids import Ids
+from features.problems import examples
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,16 @@ class Candidates:
         _check_columns(frame, _said(sources))
         if problems := _repeated(user, item):
             raise SchemaError("candidates", problems)
-        rank = [frame[f"{source}_rank"].fill_null(0).cast(pl.Int32) for source in sources]
+        problems = [
+            f"{name}: dtype {frame.schema[name]}{examples(frame[name].drop_nulls())}; expected "
+            f"numbers, null where the source is silent"
+            for source in sources
+            for name in (f"{source}_rank", f"{source}_score")
+            if not (frame.schema[name].is_numeric() or frame.schema[name] == pl.Null)
+        ]
+        if problems:
+            raise SchemaError("candidates", problems)
+        rank = [_whole(frame[f"{source}_rank"]) for source in sources]
         score = [frame[f"{source}_score"].cast(pl.Float32).fill_null(np.nan) for source in sources]
         return cls(
             users=users,
@@ -237,3 +247,13 @@ def fuse_ranks(rank: Int32Array, constant: float = FUSION_CONSTANT) -> Float32Ar
     for column in rank.T:
         fused += np.where(column > 0, 1.0 / (constant + column), 0.0)
     return fused.astype(np.float32)
+
+
+def _whole(rank: pl.Series) -> pl.Series:
+    """Ranks as int32, 0 where the source is silent, which other libraries write as NaN."""
+    if rank.dtype.is_float():
+        rank = rank.fill_nan(None)
+        if (odd := rank.filter(rank != rank.floor())).len():
+            problem = f"{rank.name}: ranks are no whole numbers{examples(odd)}; count from 1"
+            raise SchemaError("candidates", [problem])
+    return rank.fill_null(0).cast(pl.Int32)

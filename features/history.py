@@ -183,7 +183,8 @@ class History:
 
         Users come in ascending order of id. Events with unknown items say nothing and are left
         out. Each user is looked at as of this history, or after his own last event, of whatever
-        item, if that is later: the others of the call are no matter.
+        item, if that is later: the others of the call are no matter. Where timestamps are
+        positions, it is after his last event of a known item.
         """
         users = Ids.sorted(events["user_id"])
         sessions = History.build(

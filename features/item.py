@@ -77,6 +77,8 @@ def _describe(
     unit, tick = history.clock.unit_name, history.clock.unit
     users, returned, visits, interval, first, last = rhythm.T
     shares = counts / counts.sum(axis=0)
+    # Whom a table alone knows is no matter: it knows him at the time of every snapshot.
+    n_users = np.count_nonzero(history.lengths)
     described = []
     for label, count, share in zip(labels, counts.T, shares.T, strict=True):
         when = "in the whole log" if label == "all" else f"in the last {spell_window(label)}"
@@ -91,7 +93,7 @@ def _describe(
             (f"trend_{short}", "ratio", f"share of events, last {short} over {long}", trend)
         )
     described += [
-        ("users", "share", "share of users who took it", users / history.n_users),
+        ("users", "share", "share of users with events who took it", users / n_users),
         ("repeat_rate", "share", "share of its users who came back", returned / users),
         ("visits_per_user", "count", "instants per user who took it", visits / users),
     ]

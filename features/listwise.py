@@ -116,5 +116,5 @@ def _fill_listwise(
                     rank = at + 1
                 row = first + (ordered[at] & _PLACE)
                 out[row, 2 * place] = rank
-                if total != 0.0:
+                if total > 0.0:  # below, what is better would have the smaller ratio
                     out[row, 2 * place + 1] = table[row, columns[place]] * n_known / total

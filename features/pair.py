@@ -77,7 +77,12 @@ class FittedUserItemHistory:
             feature("visit_rate", "share", "share of the user's instants, from the first with it"),
         )
         by_event = tuple(
-            feature(f"{name}_count", "count", f"events named {name!r} with the item")
+            feature(
+                # "slow" and "fast" are counts of all events already.
+                f"event_{name}_count" if name in ("slow", "fast") else f"{name}_count",
+                "count",
+                f"events named {name!r} with the item",
+            )
             for name in self.event_names
         )
         return counts + (times if self.has_time else ()) + by_event

@@ -10,6 +10,7 @@ import polars as pl
 from features.arrays import FrameLike
 
 _COLUMNS = ("user_id", "item_id", "timestamp", "weight", "event")
+_LONGEST = 2**62  # ticks between two instants
 _SHOWN = 3  # offending values quoted in a message
 # Whole numbers of which each fits Int64: they need not be looked at.
 _WITHIN_INT64 = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
@@ -63,7 +64,7 @@ def timestamp_problems(frame: FrameLike) -> list[str]:
     return [
         *_null_problems(frame, "timestamp"),
         *range_problems(frame, "timestamp", "count in a larger unit"),
-        *([] if dtype.is_integer() else _year_problems(frame)),
+        *(_span_problems(frame) if dtype.is_integer() else _year_problems(frame)),
     ]
 
 
@@ -143,6 +144,21 @@ def _null_problems(frame: FrameLike, column: str) -> list[str]:
         (
             f"{column}: {n_nulls} of {n_rows(frame)} values are null (first at rows "
             f"{', '.join(map(str, rows))}); drop or fill those rows"
+        )
+    ]
+
+
+def _span_problems(frame: FrameLike) -> list[str]:
+    """Say so where differences of whole numbers would not fit Int64."""
+    time = pl.col("timestamp")
+    ends = frame.lazy().select(time.min().alias("first"), time.max().alias("last"))
+    first, last = ends.collect(engine="streaming").row(0)
+    if first is None or (last - first < _LONGEST and max(abs(first), abs(last)) < 2**63 - 2**32):
+        return []
+    return [
+        (
+            f"timestamp: values from {first} to {last} are too far from each other, or from 0, to "
+            f"count with; drop those that stand for no time"
         )
     ]
 

@@ -219,6 +219,31 @@ def check_same_clock(**frames: pl.DataFrame | None) -> None:
         )
 
 
+def check_same_zone(zone: str | None, **tables: FrameLike | None) -> None:
+    """Make sure that ``valid_from`` of attribute tables is not an hour of another time zone.
+
+    Parameters
+    ----------
+    zone : str or None
+        That of the log's timestamps, if it is another than UTC.
+    tables : DataFrame or LazyFrame
+        As the caller gave them.
+
+    Raises
+    ------
+    SchemaError
+        If the log's times were of a zone and those of a table name none.
+    """
+    for name, table in tables.items():
+        dtype = None if table is None else table.collect_schema().get("valid_from")
+        if zone not in (None, "UTC") and isinstance(dtype, pl.Datetime) and not dtype.time_zone:
+            problem = (
+                f"valid_from names no time zone, timestamp of interactions is of {zone}; say of "
+                f"which it is, as in pl.col('valid_from').dt.replace_time_zone('{zone}')"
+            )
+            raise SchemaError(name, [problem])
+
+
 def _kind(dtype: pl.DataType) -> str:
     """What values of a dtype have in common with those of others."""
     if dtype.is_integer():

@@ -27,7 +27,9 @@ from features.schema import (
     check_items,
     check_pairs,
     check_same_clock,
+    check_same_zone,
     check_users,
+    time_zone,
 )
 from features.stage import FeatureStage, FeatureTables, as_series
 
@@ -81,7 +83,9 @@ class FeatureSnapshot:
         ----------
         stage : FeatureStage
         interactions, items, users : DataFrame or LazyFrame
-            See :mod:`features.schema`. Events at or after the instant play no part.
+            See :mod:`features.schema`. Of events at or after the instant nothing is known but what
+            gives columns their meaning at every instant alike: the length of the log, whose shares
+            open half-lives and windows are, and which names of events there are.
         as_of : datetime or int, optional
             Default: just after the last event. None where the clock compares no users: each user
             is looked at after his own last event.
@@ -102,7 +106,9 @@ class FeatureSnapshot:
         check_id_dtypes("item_id", interactions=log, items=item_table)
         check_id_dtypes("user_id", interactions=log, users=user_table)
         check_same_clock(interactions=log, items=item_table, users=user_table)
-        facts = LogFacts.of(log)
+        zone = time_zone(interactions.collect_schema())
+        check_same_zone(zone, items=items, users=users)
+        facts = LogFacts.of(log, zone)
         history, item_table, user_table = encode(
             log,
             as_of=_tick(facts.clock, as_of, log),

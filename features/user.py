@@ -25,7 +25,8 @@ class UserActivity:
         counts = np.bincount(history.item, minlength=history.n_items)
         rank = np.full(history.n_items, np.nan, np.float32)
         order = np.lexsort((np.arange(history.n_items), -counts))
-        rank[order] = np.arange(history.n_items) / max(history.n_items, 1)
+        # What a table alone knows is no matter: it knows it at the time of every snapshot.
+        rank[order] = np.arange(history.n_items) / max(int((counts > 0).sum()), 1)
         has_time = history.clock.kind is not ClockKind.NONE
         return FittedUserActivity(rank, has_time, history.clock.unit_name)
 

@@ -82,6 +82,8 @@ class WindowCounts:
                 f"windows {list(windows)} cannot be counted on a clock that is "
                 f"{clock.kind.value}; expected at least one, and timestamps that compare users"
             )
+        if len({clock.duration(window) for window in windows}) < len(windows):
+            raise ConfigError(f"windows {list(windows)} are not of different lengths")
         nothing = pl.DataFrame(
             schema={"item_id": log.schema["item_id"], "tick": pl.Int64, "count": pl.Int64}
         )

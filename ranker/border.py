@@ -21,6 +21,7 @@ from features.schema import (
     check_interactions,
     check_items,
     check_same_clock,
+    check_same_zone,
     check_users,
     time_columns,
     time_zone,
@@ -75,8 +76,9 @@ class Border:
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
         report_time(raw)
-        item_table, user_table = check_tables(log, items, users)
-        facts, as_of = LogFacts.of(log, time_zone(raw.schema)), None
+        zone = time_zone(raw.schema)
+        item_table, user_table = check_tables(log, items, users, zone=zone)
+        facts, as_of = LogFacts.of(log, zone), None
         if facts.clock.is_comparable:
             as_of = int(facts.clock.ticks(log["timestamp"]).max()) + facts.clock.step
         history, item_table, user_table = encode(
@@ -94,7 +96,8 @@ class Border:
             Known or not; repeated ids count once.
         histories : DataFrame or LazyFrame, optional
             Instead of ids: events that are all that is to be known of their users. Without a
-            column ``weight`` each has the median weight of the log.
+            column ``weight`` each has the median weight of the log, and without ``event`` its most
+            frequent name.
             With neither: everybody.
 
         Raises
@@ -118,6 +121,10 @@ class Border:
                 # An event of unknown weight is a typical one: of ratings, 1 would be the worst.
                 typical = float(np.median(self.history.weight))
                 events = events.with_columns(pl.lit(typical, pl.Float32).alias("weight"))
+            if "event" not in events.columns and len(self.history.facts.event_names) > 1:
+                named = self.history.event[self.history.event >= 0]
+                usual = self.history.facts.event_names[np.bincount(named).argmax()]
+                events = events.with_columns(pl.lit(usual).alias("event"))
             return self.history.sessions(events)
         if user_ids is None:
             return self.history
@@ -212,9 +219,9 @@ def no_id_in_common(
 
 
 def check_tables(
-    log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None
+    log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None, *, zone: str | None
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-    """Check attribute tables, and that their ids and times are of the log's kind."""
+    """Check attribute tables, and that their ids and times are of the log's kind and zone."""
     item_table = None if items is None else check_items(items)
     user_table = None if users is None else check_users(users)
     check_id_dtypes("item_id", interactions=log, items=item_table)
@@ -224,4 +231,5 @@ def check_tables(
             logger.warning("%s", strangers)
     check_id_dtypes("user_id", interactions=log, users=user_table)
     check_same_clock(interactions=log, items=item_table, users=user_table)
+    check_same_zone(zone, items=items, users=users)
     return item_table, user_table

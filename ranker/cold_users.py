@@ -19,8 +19,8 @@ def cut_short(history: History, share: float, random_state: int) -> History:
     """Some of the users, of whom no more than the last 0, 1 or 2 events are known.
 
     Who they are and how many events they keep follows from a hash of the user's events and the
-    seed, so that it depends on no other user, nor on how ids are written. Those who had no more
-    events anyway are left out.
+    seed, so that it depends on no other user of this history. Those who had no more events anyway
+    are left out.
 
     Parameters
     ----------

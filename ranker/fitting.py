@@ -212,8 +212,9 @@ class Fitting:
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
         report_time(raw)
-        tables = check_tables(log, items, users)
-        facts = LogFacts.of(log, time_zone(raw.schema))
+        zone = time_zone(raw.schema)
+        tables = check_tables(log, items, users, zone=zone)
+        facts = LogFacts.of(log, zone)
         folds = settings.folds(log, facts)
         repeats = repeats_in(folds) if settings.repeats is None else settings.repeats
         if named is None:
@@ -268,7 +269,9 @@ class Fitting:
         shown = None
         if impressions is not None:
             (settings.reranker or LambdaRank()).check_positions()  # before hours of labelling
-            shown = check_impressions(collect(impressions, table="impressions"), state.log)
+            shown = check_impressions(
+                collect(impressions, table="impressions"), state.log, state.facts.clock
+            )
         return label_windows(
             self.folds,
             state.snapshot,

@@ -158,8 +158,10 @@ class LabelWindows:
         if self.length is not None:
             return facts.clock.duration(self.length)
         times = np.sort(facts.clock.ticks(interactions["timestamp"]))
-        first_late = times[int(len(times) * (1 - _DEFAULT_SHARE))]
-        return facts.clock.whole(int(times[-1] + facts.clock.step - first_late))
+        length = int(times[-1] + facts.clock.step - times[int(len(times) * (1 - _DEFAULT_SHARE))])
+        # Days may be written as their midnights, of which the last may have a twelfth of all.
+        between = np.diff(np.unique(times))
+        return facts.clock.whole(max(length, int(between.min()) if len(between) else 0))
 
     def _fewest(self, length: int, facts: LogFacts) -> int:
         if facts.clock.kind is not ClockKind.ABSOLUTE:

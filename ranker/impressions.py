@@ -9,13 +9,13 @@ from features.arrays import Int16Array
 from features.candidates import Candidates
 from features.clock import Clock
 from features.errors import SchemaError
-from features.schema import check_id_dtypes, check_interactions, check_same_clock
+from features.schema import check_id_dtypes, check_interactions, time_zone
 
 POSITION = "position"
 _MAX_POSITION = 10_000
 
 
-def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
+def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame, clock: Clock) -> pl.DataFrame:
     """Validate impressions and bring them into canonical form.
 
     Parameters
@@ -24,7 +24,9 @@ def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFr
         ``user_id``, ``item_id``, ``timestamp`` as in the interactions, and ``position`` (whole
         number, 1 = first).
     log : DataFrame
-        Canonical interactions, whose users, items and times these are.
+        Canonical interactions, whose users and items these are.
+    clock : Clock
+        Of the log, which these are timed by.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def check_impressions(impressions: pl.DataFrame, log: pl.DataFrame) -> pl.DataFr
         raise SchemaError("impressions", error.problems) from None
     for column in ("user_id", "item_id"):
         check_id_dtypes(column, impressions=shown, interactions=log)
-    check_same_clock(impressions=shown, interactions=log)
+    clock.check("impressions", shown, zone=time_zone(impressions.schema))
     return shown.with_columns(impressions[POSITION].cast(pl.Int16))
 
 

@@ -363,7 +363,7 @@ class TwoStageRecommender(Learned):
             )
         check_same_ids(new_interactions=new, interactions=state.log)
         log = pl.concat([state.log, new.select(state.log.columns).cast(state.log.schema)])
-        tables = check_tables(log, items, users)
+        tables = check_tables(log, items, users, zone=state.facts.clock.zone)
         state = dataclasses.replace(
             state,
             log=log,

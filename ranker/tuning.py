@@ -214,7 +214,7 @@ class _Journal:
         trial["values"] = np.round(values, 5).tolist()
         self.trials.append(trial)
         with self.path.open("a") as file:
-            file.write(json.dumps(trial) + "\n")
+            file.write(json.dumps(trial, default=plain_number) + "\n")
 
     def values(self, number: int) -> Float64Array:
         return np.array(self.trials[number]["values"])

@@ -144,3 +144,20 @@ def test_every_objective_takes_grades(objective):
     recommender = small(grades={"view": 1, "cart": 30}, reranker=reranker)
     recommender.fit(make_log("datetime"))
     assert f"reranker: {objective}" in "\n".join(recommender.choices_)
+
+
+@pytest.mark.parametrize(
+    ("clock", "holdout"),
+    [
+        ("datetime", LabelWindows("7d", n_windows=6, n_validation=3)),
+        ("none", RandomHoldout(0.1, 4)),
+    ],
+)
+def test_a_grade_that_one_fold_alone_has(clock, holdout, tmp_path):
+    log = make_log(clock).with_row_index()
+    rare = pl.col("index") == (480 if clock == "datetime" else 7)
+    log = log.with_columns(event=pl.when(rare).then(pl.lit("order")).otherwise("event"))
+    grades = {"view": 1, "cart": 2, "order": 9}
+    recommender = small(clock=clock, holdout=holdout, grades=grades).fit(log)
+    assert recommender.gate_ is not None
+    assert recommender.recommend(k=3).height == 120

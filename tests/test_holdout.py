@@ -147,6 +147,16 @@ def test_windows_of_dates_are_whole_days():
     assert fold.history["timestamp"].max() < last
 
 
+def test_days_that_are_written_as_midnights_are_days():
+    days = [START + timedelta(days=at % 10) for at in range(300)]
+    log = pl.DataFrame({"user_id": range(300), "item_id": range(300), "timestamp": days})
+    events = check_interactions(log)
+    length = LabelWindows().ticks(events, LogFacts.of(events))
+    assert length == timedelta(days=1) // timedelta(microseconds=1)
+    dates = check_interactions(log.with_columns(pl.col("timestamp").dt.date()))
+    assert length == LabelWindows().ticks(dates, LogFacts.of(dates))
+
+
 def test_windows_without_labels_or_history_are_left_out():
     log = pl.DataFrame({"user_id": [1, 2, 1], "item_id": [1, 2, 3], "timestamp": [0, 50, 100]})
     found = folds_of(LabelWindows(20, 6), log)

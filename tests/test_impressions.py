@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.clock import Clock
 from features.errors import ConfigError, SchemaError
 from features.history import LogFacts
 from features.schema import check_interactions
@@ -21,6 +22,7 @@ from tests.recommenders import small
 from tests.rerank.tables import table_of
 
 LOG = make_log("datetime")
+CLOCK = Clock.of(check_interactions(LOG))
 SHOWN = LOG.select("user_id", "item_id", "timestamp").with_columns(
     position=pl.int_range(pl.len()) % 5 + 1
 )
@@ -37,18 +39,25 @@ SHOWN = LOG.select("user_id", "item_id", "timestamp").with_columns(
         (SHOWN.with_columns(pl.col("position") / 2), "position: dtype Float64; expected whole"),
         (SHOWN.drop("item_id").with_columns(item_id=pl.lit(1)), "item_id is Int64 in impressions"),
         (SHOWN.with_columns(timestamp=pl.lit(7)), "times are Int64 in timestamp of impressions"),
+        (SHOWN.with_columns(pl.col("timestamp").dt.date()), "times are Date in timestamp of impr"),
     ],
 )
 def test_impressions_that_cannot_be(frame, message):
     with pytest.raises(SchemaError, match=message):
-        check_impressions(frame, check_interactions(LOG))
+        check_impressions(frame, check_interactions(LOG), CLOCK)
     with pytest.raises(SchemaError, match=message):
         small().fit(LOG, impressions=frame)
 
 
+def test_impressions_without_the_zone_of_the_log_are_refused():
+    local = LOG.with_columns(pl.col("timestamp").dt.replace_time_zone("Asia/Tokyo"))
+    with pytest.raises(SchemaError, match=r"impressions: .*\n.*name no time zone"):
+        small().fit(local, impressions=SHOWN)
+
+
 def test_all_problems_are_in_one_error():
     with pytest.raises(SchemaError) as caught:
-        check_impressions(SHOWN.drop("timestamp", "position"), check_interactions(LOG))
+        check_impressions(SHOWN.drop("timestamp", "position"), check_interactions(LOG), CLOCK)
     assert len(caught.value.problems) == 2
 
 

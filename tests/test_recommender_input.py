@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from features.stage import FeatureStage
+from features.user import UserActivity
 from ranker import ConfigError, NotFittedError, Popularity, SchemaError, TwoStageRecommender
 from tests.logs import START, make_log
 from tests.recommenders import N_ITEMS, everything, item_table, small, user_table
@@ -306,12 +308,67 @@ def test_times_without_the_zone_of_the_log_are_refused():
     assert utc.refresh(LOG).as_of == small().fit(LOG).as_of
 
 
+@pytest.mark.parametrize("table", ["items", "users"])
+def test_versions_without_the_zone_of_the_log_are_refused(table):
+    made = {"items": item_table(), "users": user_table()}[table]
+    made = made.with_columns(valid_from=pl.lit(START))
+    local = LOG.with_columns(pl.col("timestamp").dt.replace_time_zone("America/New_York"))
+    message = rf"{table}: 1 problem\n.*valid_from names no time zone, .* of America/New_York; say"
+    with pytest.raises(SchemaError, match=message):
+        small().fit(local, **{table: made})
+    with pytest.raises(SchemaError, match=message):
+        Popularity().fit(local, **{table: made})
+    with pytest.raises(SchemaError, match=message):
+        FeatureStage((UserActivity(),)).snapshot(local, **{table: made})
+    zoned = made.with_columns(pl.col("valid_from").dt.replace_time_zone("America/New_York"))
+    recommender = small().fit(local, **{table: zoned.lazy()})
+    with pytest.raises(SchemaError, match=message):
+        recommender.refresh(LOG.clear(), **{table: made})
+    assert recommender.refresh(local.clear(), **{table: zoned}) is recommender
+
+
+@pytest.mark.parametrize(
+    "odd", [2**63 - 1, -(2**63), 2**62 + 10**6], ids=["highest", "lowest", "far"]
+)
+def test_whole_numbers_that_stand_for_no_time_are_refused(odd):
+    log = make_log("shared")
+    log = log.with_columns(timestamp=pl.Series([*log["timestamp"][1:], odd]))
+    with pytest.raises(SchemaError, match=rf"timestamp: values from .*{odd}.* are too far"):
+        small().fit(log)
+
+
 @pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("ms")])
 def test_times_that_stand_for_no_time_are_refused(dtype):
     never = pl.Series([*LOG["timestamp"][1:], dt.datetime(9999, 12, 31)]).cast(dtype)
     message = r"timestamp: 1 values are of no year from 1 to 9998 \(such as '9999-12-31.*; drop"
     with pytest.raises(SchemaError, match=message):
         small().fit(LOG.with_columns(never.alias("timestamp")))
+
+
+def test_events_of_a_session_without_a_name_have_the_usual_one(fitted):
+    usual = LOG["event"].value_counts(sort=True)["event"][0]
+    session = LOG.head(5).drop("event")
+    named = session.with_columns(event=pl.lit(usual))
+    lists = fitted.recommend(histories=session, k=5)
+    assert_frame_equal(lists, fitted.recommend(histories=named, k=5))
+    table = fitted.build_features(fitted.generate_candidates(histories=session), histories=session)
+    assert table["history_count"].sum() > 0
+    assert table[f"history_{usual}_count"].equals(table["history_count"].alias(usual))
+
+
+@pytest.mark.parametrize("names", [("slow", "fast"), ("slow", "view")])
+def test_events_may_be_called_as_they_like(names):
+    log = LOG.with_columns(event=pl.Series([names[at % 2] for at in range(LOG.height)]))
+    recommender = small().fit(log)
+    table = recommender.build_features(recommender.generate_candidates())
+    found = [f"history_{'' if name == 'view' else 'event_'}{name}_count" for name in names]
+    assert table.select(pl.sum_horizontal(found) == pl.col("history_count")).to_series().all()
+
+
+def test_a_number_of_numpy_is_one_of_candidates():
+    depths = [small(n_candidates=n).fit(LOG).depths_ for n in (7, np.int64(7))]
+    assert depths[0] == depths[1]
+    assert depths[0]["als"] == 7
 
 
 def test_errors_of_histories_name_them(fitted):

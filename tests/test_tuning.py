@@ -184,3 +184,10 @@ def test_with_impressions_the_objective_stays_since_no_other_knows_positions(tmp
     assert objectives["shown"] == {"lambdarank"}
     assert objectives["plain"] > {"lambdarank"}, "the search would have left it otherwise"
     assert trials["shown"]["ndcg"][0] != trials["plain"]["ndcg"][0], "positions are learned from"
+
+
+def test_numbers_of_numpy_are_written(tmp_path):
+    start = LambdaRank(n_trees=np.int64(8), learning_rate=np.float64(0.02), n_leaves=np.int64(4))
+    found = tune(tmp_path / "trials.jsonl", n_trials=2, start=start)
+    again = tune(tmp_path / "trials.jsonl", n_trials=2, start=start)
+    assert again.best == found.best

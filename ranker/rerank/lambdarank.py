@@ -32,7 +32,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "l2": (lambda x: 0 <= x < np.inf, "a number, 0 or more"),
     "feature_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
     "bagging_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
-    "n_leaves": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
+    "n_leaves": (lambda x: 1 < x <= 2**17 and x % 1 == 0, "a whole number from 2 to 131072"),
     "min_rows_in_leaf": (lambda x: x >= 0 and x % 1 == 0, "a whole number, 0 or more"),
     "max_bin": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
 }

@@ -94,6 +94,8 @@ class LabelledTable:
             features[start:] = table.features
             others.append(dataclasses.replace(table, features=table.features[:0].copy()))
         lengths = np.concatenate([np.diff(table.indptr) for table in others])
+        n_grades = max(table.relevant.shape[1] for table in others)
+        others = [table._with_grades(n_grades) for table in others]
         return cls(
             features=features,
             indptr=np.concatenate(([0], np.cumsum(lengths))),
@@ -102,6 +104,14 @@ class LabelledTable:
                 for name in (*_BY_ROW, *_BY_GROUP)
             },
         )
+
+    def _with_grades(self, n_grades: int) -> LabelledTable:
+        """With room for so many grades, the highest of which nobody may have given here."""
+        missing = n_grades - self.relevant.shape[1]
+        if not missing:
+            return self
+        relevant = np.pad(self.relevant, ((0, 0), (0, missing), (0, 0)))
+        return dataclasses.replace(self, relevant=relevant)
 
     def take(self, is_kept: BoolArray) -> LabelledTable:
         """The rows marked, with groups that have none left dropped."""

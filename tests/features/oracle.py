@@ -125,7 +125,7 @@ def item_rhythm(world: World, item: str, taken_by: list[int], as_of: int):
     times = [instants(world, user, item) for user in taken_by]
     again = [(own[-1] - own[0]) / (len(own) - 1) for own in times if len(own) > 1]
     row = {
-        "item_users": len(taken_by) / len(world.users) if taken_by else NAN,
+        "item_users": len(taken_by) / len({e.user for e in log.events}) if taken_by else NAN,
         "item_repeat_rate": len(again) / len(times) if times else NAN,
         "item_visits_per_user": sum(map(len, times)) / len(times) if times else NAN,
     }
@@ -144,7 +144,8 @@ def user_features(world: World, user: int):
     n_items = len({event.item for event in events})
     count = {item: sum(e.item == item for e in log.events) for item in world.items}
     order = sorted(world.items, key=lambda item: (-count[item], item))
-    ranks = [order.index(event.item) / len(order) for event in events]
+    n_taken = sum(n > 0 for n in count.values())
+    ranks = [order.index(event.item) / n_taken for event in events]
     row = {
         "user_events": len(events),
         "user_items": n_items,
@@ -183,7 +184,7 @@ def listwise_features(values: list[float]) -> list[tuple[float, float]]:
     return [
         (NAN, NAN)
         if math.isnan(value)
-        else (1 + sum(other > value for other in known), value / mean if mean else NAN)
+        else (1 + sum(other > value for other in known), value / mean if mean > 0 else NAN)
         for value in values
     ]
 

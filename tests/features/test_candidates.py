@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from features.candidates import Candidates, fuse_ranks
 from features.errors import SchemaError
+from features.ids import Ids
 from tests.features.logs import candidates_of, queries, worlds
 
 SOURCES = st.lists(st.sampled_from(["als", "own", "popular"]), min_size=1, unique=True)
@@ -139,3 +142,20 @@ def test_a_frame_that_cannot_be_candidates(frame, problems):
     with pytest.raises(SchemaError, match="candidates: ") as caught:
         read_back(PAIR, frame)
     assert list(caught.value.problems) == problems
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pl.lit("a").alias("als_rank"), "als_rank: dtype String.*'a'.*expected numbers"),
+        (pl.lit("a").alias("als_score"), "als_score: dtype String.*expected numbers"),
+        (pl.lit(1.5).alias("als_rank"), r"als_rank: ranks are no whole numbers .*1\.5"),
+    ],
+)
+def test_ranks_and_scores_that_are_none(column, message):
+    frame = pl.DataFrame({"user_id": [1], "item_id": ["a"], "als_score": [0.5], "als_rank": [1]})
+    ids = {"users": Ids(pl.Series([1])), "items": Ids(pl.Series(["a"])), "sources": ("als",)}
+    silent = frame.with_columns(als_rank=pl.lit(math.nan))
+    assert Candidates.from_frame(silent, **ids).rank.tolist() == [[0]]
+    with pytest.raises(SchemaError, match=message):
+        Candidates.from_frame(frame.with_columns(column), **ids)

@@ -67,11 +67,23 @@ def test_the_values_are_those_of_the_tables(kind):
     assert unknown.null_count().row(0) == (unknown.height,) * unknown.width
 
 
+def test_whom_and_what_a_table_alone_knows_changes_no_value():
+    items = pl.DataFrame({"item_id": [*ITEMS["item_id"], *(f"new {n}" for n in range(500))]})
+    users = pl.DataFrame({"user_id": range(1000)})
+    stage = FeatureStage((ItemPopularity(), UserActivity()))
+    expected = stage.snapshot(LOG, HALF).join(pairs())
+    found = stage.snapshot(LOG, HALF, items=items, users=users).join(pairs())
+    assert expected["item_users"].null_count() < expected.height
+    assert expected["user_item_rank"].null_count() < expected.height
+    assert_frame_equal(found, expected)
+
+
 def test_the_log_is_cut_at_the_instant():
-    whole, cut = (
-        STAGE.snapshot(log, HALF, items=ITEMS)
-        for log in (LOG, LOG.filter(pl.col("timestamp") < HALF))
-    )
+    # The same length, so that shares of it are: of what comes later nothing else is known.
+    late_ends = pl.col("timestamp") < HALF, pl.col("timestamp") == LOG["timestamp"].max()
+    one_late = LOG.filter(late_ends[0] | late_ends[1])
+    whole, cut = (STAGE.snapshot(log, HALF, items=ITEMS) for log in (LOG, one_late))
+    assert_frame_equal(whole.join(pairs()), cut.join(pairs()))
     late = STAGE.snapshot(LOG, HALF + dt.timedelta(microseconds=1), items=ITEMS)
     user = FeatureStage((UserActivity(),))
     one, two = (user.snapshot(log, HALF).join(pairs()) for log in (LOG, LOG.sort("item_id")))

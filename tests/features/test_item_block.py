@@ -124,7 +124,7 @@ def test_values_worked_out_by_hand():
         "item_share_all": [7 / 9, 2 / 9, nan],
         "item_rank_all": [1, 2, nan],
         "item_trend_5th": [3 / 7, 3, nan],
-        "item_users": [3 / 4, 2 / 4, nan],
+        "item_users": [3 / 3, 2 / 3, nan],  # of those with events
         "item_repeat_rate": [2 / 3, 0, nan],
         "item_visits_per_user": [6 / 3, 1, nan],
         "item_interval_days": [3, nan, nan],  # 4 days of one user, 2 of another

@@ -69,6 +69,12 @@ def test_values_worked_out_by_hand():
     assert found[:, 1].tolist() == pytest.approx([1, nan, 2.5, 1, -0.5], nan_ok=True)
 
 
+def test_a_mean_that_is_not_above_zero_is_no_measure():
+    for values in ([-2.0, -1.0], [1.0, -1.0], [0.0, 0.0]):
+        found = fill(Listwise(("price",)), [[(0, value, 0, 0) for value in values]])
+        assert np.isnan(found[:, 1]).all()
+
+
 def test_columns_are_chosen_by_the_ends_of_their_names():
     fitted = Listwise(("_sum",)).fit(FEATURES)
     assert fitted.columns.tolist() == [0, 3]

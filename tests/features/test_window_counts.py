@@ -106,3 +106,10 @@ def test_what_is_refused():
         WindowCounts.of(LOG.drop("timestamp"), windows=(5,), as_of=25)
     with pytest.raises(ConfigError, match="is no instant of this log"):
         WindowCounts.of(LOG, windows=(5,), as_of=dt.datetime(2024, 1, 1))
+
+
+def test_windows_of_one_length_are_refused():
+    log = pl.DataFrame({"item_id": ["a"], "user_id": [1], "timestamp": [dt.datetime(2024, 1, 1)]})
+    for windows in (["7d", "7d"], ["7d", "1w"]):
+        with pytest.raises(ConfigError, match="are not of different lengths"):
+            WindowCounts.of(log, windows=windows, as_of=dt.datetime(2024, 1, 2))

@@ -132,7 +132,8 @@ def test_what_cannot_be_is_told():
         ({"l2": float("nan")}, r"l2=nan; expected a number, 0 or more"),
         ({"feature_fraction": 0}, r"feature_fraction=0; expected a number above 0 and up to 1"),
         ({"bagging_fraction": 1.5}, r"bagging_fraction=1.5"),
-        ({"n_leaves": 1}, r"n_leaves=1; expected a whole number, 2 or more"),
+        ({"n_leaves": 1}, r"n_leaves=1; expected a whole number from 2 to 131072"),
+        ({"n_leaves": 200_000}, r"n_leaves=200000; expected a whole number from 2 to 131072"),
         ({"max_bin": 2.5}, r"max_bin=2.5"),
         ({"min_rows_in_leaf": -1}, r"min_rows_in_leaf=-1"),
     ):
