@@ -15,7 +15,7 @@ from features.custom import CustomBlock
 from features.item_table import FittedItems
 from features.stage import FeatureStage, FeatureTables, block_name
 
-_VERSION = 2  # of the files; raised when a block computes something else than before
+_VERSION = 3  # of the files; raised when a block computes something else than before
 
 
 def fit_or_read(stage: FeatureStage, context: Context, folder: Path) -> FeatureTables:

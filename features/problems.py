@@ -61,11 +61,11 @@ def timestamp_problems(frame: FrameLike) -> list[str]:
                 f"str.to_datetime(), or leave the column out"
             )
         ]
-    return [
-        *_null_problems(frame, "timestamp"),
-        *range_problems(frame, "timestamp", "count in a larger unit"),
-        *(_span_problems(frame) if dtype.is_integer() else _year_problems(frame)),
-    ]
+    nulls = _null_problems(frame, "timestamp")
+    if not dtype.is_integer():
+        return nulls + _year_problems(frame)
+    beyond = range_problems(frame, "timestamp", "count in a larger unit")
+    return nulls + (beyond or _span_problems(frame))
 
 
 def weight_problems(frame: FrameLike) -> list[str]:

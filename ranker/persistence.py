@@ -21,7 +21,7 @@ from features.arrays import AnyArray
 from features.errors import ModelFormatError
 from ranker.arguments import plain_number
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no folder, no drive, nothing hidden
 # What zipfile and numpy raise for bytes that are no archive of arrays.

@@ -19,7 +19,7 @@ from ranker import (
     rollback,
 )
 from ranker.cli import main
-from ranker.persistence import read_model, write_model
+from ranker.persistence import FORMAT_VERSION, read_model, write_model
 from ranker.versions import check_destination, load_version, save_version
 from tests.recommenders import everything
 
@@ -233,7 +233,7 @@ def test_a_recommender_and_the_command(tmp_path: Path, capsys: pytest.CaptureFix
     assert TwoStageRecommender.load(path).fingerprint == fitted.fingerprint
     alone = path / "versions" / list_versions(path)[0]
     assert TwoStageRecommender.load(alone).fingerprint == first
-    assert json.loads((alone / "manifest.json").read_text())["format"] == 1
+    assert json.loads((alone / "manifest.json").read_text())["format"] == FORMAT_VERSION
     assert read_model(alone)[0].keys() >= {"interactions.parquet", "reranker.txt"}
 
 

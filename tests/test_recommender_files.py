@@ -220,7 +220,7 @@ def test_a_file_may_not_be_a_link_nor_lie_elsewhere(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "files": 3}']
+    "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 2, "files": 3}']
 )
 def test_a_manifest_that_is_none(model, text):
     (model / "manifest.json").write_text(text)

@@ -1,6 +1,6 @@
 """Makes the saved model that later versions have to load, and the lists that it gives.
 
-    python tests/saved/make_saved_model.py tests/saved/format-1
+    python tests/saved/make_saved_model.py tests/saved/format-2
 
 A model is made anew only together with a new format, beside those of the formats before.
 """
