@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral
 
 import polars as pl
 
@@ -163,14 +164,15 @@ class Clock:
         ConfigError
             If the instant does not fit the clock.
         """
+        given: object = instant
         if self.kind is ClockKind.ABSOLUTE and isinstance(instant, dt.date):
             if not isinstance(instant, dt.datetime):
                 instant = dt.datetime(instant.year, instant.month, instant.day)
             if instant.tzinfo is not None:
                 instant = instant.astimezone(dt.UTC).replace(tzinfo=None)
             return (instant - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
-        if self.kind in (ClockKind.SHARED, ClockKind.SEQUENCE) and isinstance(instant, int):
-            return instant
+        if self.kind in (ClockKind.SHARED, ClockKind.SEQUENCE) and isinstance(given, Integral):
+            return int(given)
         expected = "a datetime or date" if self.kind is ClockKind.ABSOLUTE else "a whole number"
         raise ConfigError(
             f"{instant!r} is no instant of this log, whose clock is {self.kind.value}; "
@@ -190,9 +192,12 @@ class Clock:
         is_wrong = isinstance(length, bool | float) or isinstance(length, str) != wants_text
         if is_wrong or ticks is None or not self.step <= ticks < _LONGEST:
             expected = "text such as '28d' or '12h'" if wants_text else "a positive whole number"
+            hint = " of at least a day" if self.is_date else ""
+            if self.kind is ClockKind.SHARED and isinstance(length, str):
+                hint = ", or times that are dates: polars.from_epoch makes them of seconds"
             raise ConfigError(
                 f"{length!r} is no length of time for a log whose clock is {self.kind.value}; "
-                f"expected {expected}" + (" of at least a day" if self.is_date else "")
+                f"expected {expected}{hint}"
             )
         return ticks
 
@@ -208,9 +213,9 @@ class Clock:
         return max(self.step, ticks // size * size)
 
     def spell(self, ticks: int) -> str:
-        """A length of time for people: ``"27.9 days"``, ``"5.0 hours"``, ``"400 positions"``."""
+        """A length of time for people: ``"27.9 days"``, ``"5.0 hours"``, ``"400 steps"``."""
         if self.kind is not ClockKind.ABSOLUTE:
-            return f"{ticks} positions"
+            return f"{ticks} steps"
         for name, size in (("days", _DAY), ("hours", _UNITS["h"]), ("minutes", _UNITS["m"])):
             if ticks >= size:
                 return f"{ticks / size:.1f} {name}"

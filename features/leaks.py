@@ -21,7 +21,7 @@ from features.example_source import ExampleSource
 from features.history import History, LogFacts
 from features.ids import Ids
 from features.listwise import Listwise
-from features.schema import check_interactions, check_items, check_users
+from features.schema import check_interactions, check_tables, time_zone
 from features.stage import FeatureStage, FeatureTables, block_name
 
 Maker: TypeAlias = "Callable[[pl.DataFrame], Block | FeatureStage]"
@@ -101,13 +101,8 @@ def check_no_leak(
     """
     if not _is_stage_or_block(block):
         _check_maker(block)
-    log = check_interactions(interactions)
-    world = _World(
-        log,
-        LogFacts.of(log),
-        None if items is None else check_items(items),
-        None if users is None else check_users(users),
-    )
+    log, zone = check_interactions(interactions), time_zone(interactions.collect_schema())
+    world = _World(log, LogFacts.of(log, zone), *check_tables(log, items, users, zone=zone))
     rng = np.random.default_rng(random_state)
     make = _maker(block)
     for cut in _cuts(world, n_instants, rng):

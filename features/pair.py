@@ -187,9 +187,9 @@ def _fill_history(  # noqa: PLR0912, PLR0915 - one compiled pass over a user's e
             column = 2
             if has_time:
                 out[row, 2] = slow_sum[slot]
-                out[row, 3] = slow_sum[slot] / all_slow
+                out[row, 3] = slow_sum[slot] / all_slow if all_slow > 0 else 0.0
                 out[row, 4] = fast_sum[slot]
-                out[row, 5] = fast_sum[slot] / all_fast
+                out[row, 5] = fast_sum[slot] / all_fast if all_fast > 0 else 0.0
                 recency = now[user] - last[slot]
                 out[row, 6] = recency / unit
                 out[row, 7] = (now[user] - first[slot]) / unit

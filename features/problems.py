@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Iterable
 
@@ -54,11 +55,13 @@ def timestamp_problems(frame: FrameLike) -> list[str]:
         return []
     dtype = schema["timestamp"]
     if not (dtype.is_integer() or isinstance(dtype, pl.Datetime) or dtype == pl.Date):
+        remedy = "parse text with str.to_datetime(), or leave the column out"
+        if dtype.is_numeric():
+            remedy = "cast to Int64, or, of seconds since 1970, polars.from_epoch makes times"
         return [
             (
                 f"timestamp: dtype {dtype}{_first_values(frame, 'timestamp')}; expected "
-                f"Datetime, Date or Int64 (a clock or a position): parse text with "
-                f"str.to_datetime(), or leave the column out"
+                f"Datetime, Date or Int64 (a clock or a position): {remedy}"
             )
         ]
     nulls = _null_problems(frame, "timestamp")
@@ -165,12 +168,25 @@ def _span_problems(frame: FrameLike) -> list[str]:
 
 def _year_problems(frame: FrameLike) -> list[str]:
     """Say so where a year is none that Python can tell, as that after 9999-12-31 is none."""
-    year = pl.col("timestamp").dt.year()
-    n_odd, odd = _where(frame, pl.col("timestamp"), (year < 1) | (year > 9998))
+    dtype = frame.collect_schema()["timestamp"]
+    unit = dtype.time_unit if isinstance(dtype, pl.Datetime) else None
+    a_day = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400 * 10**9, None: 1}[unit]
+    # Looked at as numbers: of one that does not fit microseconds Polars makes no text, and panics.
+    count = pl.col("timestamp").to_physical().cast(pl.Int64)
+    first, last = (
+        (day.toordinal() - dt.date(1970, 1, 1).toordinal()) * a_day
+        for day in (dt.date(1, 1, 1), dt.date(9999, 1, 1))
+    )
+    n_odd, odd = _where(frame, count, (count < first) | (count >= last))
     if not n_odd:
         return []
-    shown = examples(odd.cast(pl.String))
-    return [f"timestamp: {n_odd} values are of no year from 1 to 9998{shown}; drop those rows"]
+    unit_name = unit or "days"
+    return [
+        (
+            f"timestamp: {n_odd} values are of no year from 1 to 9998{examples(odd)}, in "
+            f"{unit_name} since 1970; drop those rows, unless they count in another unit"
+        )
+    ]
 
 
 def _where(frame: FrameLike, value: pl.Expr, condition: pl.Expr) -> tuple[int, pl.Series]:

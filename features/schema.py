@@ -196,7 +196,7 @@ def check_same_schema(table: str, new: pl.DataFrame, fitted: pl.DataFrame) -> pl
 def check_same_clock(**frames: pl.DataFrame | None) -> None:
     """Make sure that times in several canonical frames can be compared at all.
 
-    They stand in ``timestamp`` and ``valid_from``.
+    They stand in ``timestamp``, of items and users in ``valid_from``.
 
     Raises
     ------
@@ -205,18 +205,47 @@ def check_same_clock(**frames: pl.DataFrame | None) -> None:
     """
     kinds: dict[str, pl.DataType] = {}
     for name, frame in frames.items():
-        if frame is not None:
-            kinds |= {
-                f"{column} of {name}": frame.schema[column]
-                for column in ("timestamp", "valid_from")
-                if column in frame.columns
-            }
+        column = "valid_from" if name in ("items", "users") else "timestamp"
+        if frame is not None and column in frame.columns:
+            kinds[f"{column} of {name}"] = frame.schema[column]
     if len({dtype.is_integer() for dtype in kinds.values()}) > 1:
         listed = ", ".join(f"{dtype} in {name}" for name, dtype in kinds.items())
         raise SchemaError(
             " and ".join(kinds),
             [f"times are {listed}; bring them to one kind, since no time of one meets the other"],
         )
+
+
+def check_tables(
+    log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None, *, zone: str | None
+) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+    """Check attribute tables, and that their ids and times are of the log's kind and zone.
+
+    Parameters
+    ----------
+    log : DataFrame
+        Canonical interactions.
+    items, users : DataFrame or LazyFrame, optional
+    zone : str or None
+        That of the log's timestamps, see :func:`time_zone`.
+
+    Returns
+    -------
+    items, users : DataFrame or None
+        Canonical.
+
+    Raises
+    ------
+    SchemaError
+        With every problem of a frame.
+    """
+    item_table = None if items is None else check_items(items)
+    user_table = None if users is None else check_users(users)
+    check_id_dtypes("item_id", interactions=log, items=item_table)
+    check_id_dtypes("user_id", interactions=log, users=user_table)
+    check_same_clock(interactions=log, items=item_table, users=user_table)
+    check_same_zone(zone, items=items, users=users)
+    return item_table, user_table
 
 
 def check_same_zone(zone: str | None, **tables: FrameLike | None) -> None:

@@ -10,6 +10,7 @@ from scipy import sparse
 from features.arrays import Float32Array, Int32Array, Int64Array
 from features.block import Context, Feature, Source
 from features.candidates import Candidates
+from features.clock import ClockKind
 from features.decay import decay_weights, length_ticks
 from features.errors import ConfigError
 from features.history import History
@@ -32,7 +33,7 @@ class HistorySimilarity:
     Parameters
     ----------
     n_latest : int
-        How many of the user's latest events count.
+        How many of the user's latest events count; without timestamps all do.
     fading : float
         Half-life of the fading sum, as a share of the log's length.
     aggregates : tuple of str
@@ -56,9 +57,11 @@ class HistorySimilarity:
         if unknown:
             raise ConfigError(f"aggregates {unknown} are not known; there are {[*AGGREGATES]}")
         found = {name: source.similarity for name, source in context.sources.items()}
+        is_timed = context.history.clock.kind is not ClockKind.NONE
         return FittedHistorySimilarity(
             {name: matrix for name, matrix in found.items() if matrix is not None},
-            self.n_latest,
+            # Without timestamps none are the latest: the last ones would be those of the last ids.
+            self.n_latest if is_timed else np.iinfo(np.int64).max,
             length_ticks(context.history, self.fading),
             self.aggregates,
         )

@@ -24,11 +24,8 @@ from features.schema import (
     canonical_ids,
     check_id_dtypes,
     check_interactions,
-    check_items,
     check_pairs,
-    check_same_clock,
-    check_same_zone,
-    check_users,
+    check_tables,
     time_zone,
 )
 from features.stage import FeatureStage, FeatureTables, as_series
@@ -101,13 +98,8 @@ class FeatureSnapshot:
             With every problem of a frame; if the instant does not fit the clock.
         """
         log = check_interactions(interactions)
-        item_table = None if items is None else check_items(items)
-        user_table = None if users is None else check_users(users)
-        check_id_dtypes("item_id", interactions=log, items=item_table)
-        check_id_dtypes("user_id", interactions=log, users=user_table)
-        check_same_clock(interactions=log, items=item_table, users=user_table)
         zone = time_zone(interactions.collect_schema())
-        check_same_zone(zone, items=items, users=users)
+        item_table, user_table = check_tables(log, items, users, zone=zone)
         facts = LogFacts.of(log, zone)
         history, item_table, user_table = encode(
             log,

@@ -23,7 +23,7 @@ from features.item import ItemPopularity
 from features.lateness import ItemLateness
 from features.listwise import FittedListwise, Listwise
 from features.pair import UserItemHistory
-from features.schema import check_interactions, check_items, check_users
+from features.schema import check_interactions, check_tables, time_zone
 from features.similarity import EmbeddingAffinity, HistorySimilarity
 from features.source import SourceScores
 from features.user import UserActivity
@@ -89,13 +89,10 @@ class FeatureStage:
         """
         from features.infer import infer_stage  # which needs the default blocks
 
-        log = check_interactions(interactions)
+        log, zone = check_interactions(interactions), time_zone(interactions.collect_schema())
+        item_table, user_table = check_tables(log, items, users, zone=zone)
         return infer_stage(
-            log,
-            LogFacts.of(log),
-            items=None if items is None else check_items(items),
-            users=None if users is None else check_users(users),
-            blocks=blocks,
+            log, LogFacts.of(log, zone), items=item_table, users=user_table, blocks=blocks
         )
 
     def __post_init__(self) -> None:

@@ -94,7 +94,7 @@ class WindowCounts:
             nothing.select("item_id", "tick"),
             nothing.select("item_id", "count"),
         )
-        return empty.update(log, as_of=as_of)
+        return empty.update(interactions, as_of=as_of)
 
     def update(self, interactions: pl.DataFrame | pl.LazyFrame, *, as_of: Instant) -> WindowCounts:
         """Count new events, and let those that have become too old fall out of the windows.

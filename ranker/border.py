@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
+from features import schema
 from features.arrays import FrameLike
 from features.clock import ClockKind
 from features.encode import encode
@@ -19,15 +21,12 @@ from features.problems import missing_column
 from features.schema import (
     check_id_dtypes,
     check_interactions,
-    check_items,
-    check_same_clock,
-    check_same_zone,
-    check_users,
     time_columns,
     time_zone,
 )
 from ranker.evaluation.frames import collect
 from ranker.id_dtype import IdDtype, as_ids
+from ranker.text import count
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class Border:
         """
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
-        report_time(raw)
+        report_time(raw.schema, log)
         zone = time_zone(raw.schema)
         item_table, user_table = check_tables(log, items, users, zone=zone)
         facts, as_of = LogFacts.of(log, zone), None
@@ -183,10 +182,26 @@ def check_same_ids(**frames: pl.DataFrame) -> None:
         check_id_dtypes(column, **frames)
 
 
-def report_time(interactions: pl.DataFrame) -> None:
-    """Warn where a log has no ``timestamp``, but a column that may be it."""
-    times = time_columns(interactions.schema)
-    if times and "timestamp" not in interactions.columns:
+def report_time(given: pl.Schema, log: pl.DataFrame) -> None:
+    """Warn of times that lie in the future, or of a column that may be the timestamp.
+
+    Parameters
+    ----------
+    given : Schema
+        Of the interactions as the caller gave them.
+    log : DataFrame
+        Canonical.
+    """
+    if "timestamp" in log.columns and not log.schema["timestamp"].is_integer():
+        tomorrow = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=1)
+        late = log["timestamp"].filter(log["timestamp"].cast(pl.Datetime("us")) > tomorrow)
+        if len(late):
+            logger.warning(
+                "%s lie in the future, such as %s: drop them, or the freshest labels are no others",
+                *(count(len(late), "event"), late.min()),
+            )
+    times = time_columns(given)
+    if times and "timestamp" not in log.columns:
         logger.warning(
             "interactions have no timestamp, so that nothing is known of their order, but times "
             "in %s: if these are the times of the events, rename the column, as in "
@@ -221,15 +236,10 @@ def no_id_in_common(
 def check_tables(
     log: pl.DataFrame, items: FrameLike | None, users: FrameLike | None, *, zone: str | None
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-    """Check attribute tables, and that their ids and times are of the log's kind and zone."""
-    item_table = None if items is None else check_items(items)
-    user_table = None if users is None else check_users(users)
-    check_id_dtypes("item_id", interactions=log, items=item_table)
-    for key, table, known in (("item_id", "items", item_table), ("user_id", "users", user_table)):
-        strangers = no_id_in_common(key, table, log, known)
+    """As :func:`features.schema.check_tables`; of a table without any id of the log it warns."""
+    tables = schema.check_tables(log, items, users, zone=zone)
+    for key, name, table in zip(("item_id", "user_id"), ("items", "users"), tables, strict=True):
+        strangers = no_id_in_common(key, name, log, table)
         if strangers:
             logger.warning("%s", strangers)
-    check_id_dtypes("user_id", interactions=log, users=user_table)
-    check_same_clock(interactions=log, items=item_table, users=user_table)
-    check_same_zone(zone, items=items, users=users)
-    return item_table, user_table
+    return tables

@@ -211,7 +211,7 @@ class Fitting:
         named = None if wanted in (None, NEURAL) else generators_by_name(wanted)
         raw = collect(interactions, table="interactions")
         log = check_interactions(raw)
-        report_time(raw)
+        report_time(raw.schema, log)
         zone = time_zone(raw.schema)
         tables = check_tables(log, items, users, zone=zone)
         facts = LogFacts.of(log, zone)
@@ -294,8 +294,11 @@ class Fitting:
             if self.folds
             else "no events lie before the labels"
         )
+        facts = self.state.facts
+        if facts.clock.is_comparable and facts.span == facts.clock.step:
+            return "all events are of one instant; leave out timestamp, to hold some out at random"
         shorter = "shorter label windows, as by window_length, or more events"
-        by_time = self.state.facts.clock.is_comparable
+        by_time = facts.clock.is_comparable
         return f"{lack} ({self.holdout}); give {shorter if by_time else 'more events of each user'}"
 
     def train(self, impressions: FrameLike | None = None) -> tuple[State, Snapshot]:
@@ -356,7 +359,9 @@ def _served_by(
         cold = popular or FUSION
         return FUSION, cold, f"gate: nothing to learn from; {_serves(FUSION, cold)}"
     system, cold = gate.choose(mode), gate.cold_winner
-    if gate.winner != TWO_STAGE and mode == "warn":
+    against = gate.against[gate.best_first_stage]
+    is_tie = against.difference == against.low == against.high == 0  # nothing can be ordered
+    if gate.winner != TWO_STAGE and mode == "warn" and not is_tie:
         logger.warning(
             "the second stage is not better than %s on the freshest labels: %s",
             gate.best_first_stage,

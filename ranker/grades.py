@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
@@ -97,4 +98,5 @@ def label_pairs(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_grade(grade: object) -> bool:
-    return isinstance(grade, int) and not isinstance(grade, bool) and 0 <= grade <= MAX_GRADE
+    is_whole = isinstance(grade, Integral) and not isinstance(grade, bool)
+    return is_whole and 0 <= int(grade) <= MAX_GRADE  # type: ignore[call-overload]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 from features.arrays import BoolArray, Float64Array, Int8Array, Int64Array
 from features.errors import ConfigError
 from features.kernel import kernel
-from ranker.arguments import is_number
+from ranker.arguments import MOST, is_number
 from ranker.rerank.table import LabelledTable
 
 
@@ -44,7 +45,8 @@ class Negatives:
             raise ConfigError(f"Negatives: share={self.share!r}; expected a number from 0 to 1")
         for name in ("per_positive", "at_most"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not is_whole or not 0 <= int(value) <= MOST:
                 raise ConfigError(f"Negatives: {name}={value!r}; expected a whole number, from 0")
         if not self.at_most or not (self.share or self.per_positive):
             raise ConfigError(f"{self} leaves no candidate that was not taken to learn from")

@@ -161,3 +161,19 @@ def test_a_grade_that_one_fold_alone_has(clock, holdout, tmp_path):
     recommender = small(clock=clock, holdout=holdout, grades=grades).fit(log)
     assert recommender.gate_ is not None
     assert recommender.recommend(k=3).height == 120
+
+
+@pytest.mark.parametrize("item", ["i003", "nobody proposed it"])
+def test_a_grade_without_a_gain_in_the_freshest_labels_is_named(item):
+    log = make_log("datetime")
+    last = log.tail(1).with_columns(item_id=pl.lit(item), weight=3.0)
+    log = pl.concat([log.with_columns(weight=pl.lit(1.0)), last])
+    reranker = LambdaRank(n_trees=5, min_rows_in_leaf=5, label_gain=(0, 1, 3))
+    with pytest.raises(ConfigError, match=r"label_gain has 3 values, .* a label has grade 3"):
+        small(grades="weight", reranker=reranker).fit(log)
+
+
+def test_grades_of_numpy():
+    check_grades({"view": np.int64(0), "cart": np.int8(2)})
+    with pytest.raises(ConfigError, match="from 0 to 30"):
+        check_grades({"view": np.float64(1.0)})

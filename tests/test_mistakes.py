@@ -458,7 +458,7 @@ def test_calls_that_cannot_be(fitted, call, message):
     [
         (lambda: Negatives(share="a"), "share='a'; expected a number from 0 to 1"),
         (lambda: LambdaRank(learning_rate=0), "learning_rate=0; expected a number above 0"),
-        (lambda: LambdaRank(n_leaves=1), "n_leaves=1; expected a whole number, 2 or more"),
+        (lambda: LambdaRank(n_leaves=1), "n_leaves=1; expected a whole number from 2 to"),
         (lambda: LambdaRank(label_gain=3), "label_gain=3; expected what each grade is worth"),
         (lambda: LambdaRank(label_gain=["a", "b"]), r"label_gain=\['a', 'b'\]; expected what"),
     ],

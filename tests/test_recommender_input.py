@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import numpy as np
 import polars as pl
@@ -340,7 +341,8 @@ def test_whole_numbers_that_stand_for_no_time_are_refused(odd):
 @pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("ms")])
 def test_times_that_stand_for_no_time_are_refused(dtype):
     never = pl.Series([*LOG["timestamp"][1:], dt.datetime(9999, 12, 31)]).cast(dtype)
-    message = r"timestamp: 1 values are of no year from 1 to 9998 \(such as '9999-12-31.*; drop"
+    odd = {pl.Date: "2932896), in days", pl.Datetime("ms"): "253402214400000), in ms"}[dtype]
+    message = re.escape(f"timestamp: 1 values are of no year from 1 to 9998 (such as {odd} since")
     with pytest.raises(SchemaError, match=message):
         small().fit(LOG.with_columns(never.alias("timestamp")))
 
@@ -363,6 +365,32 @@ def test_events_may_be_called_as_they_like(names):
     table = recommender.build_features(recommender.generate_candidates())
     found = [f"history_{'' if name == 'view' else 'event_'}{name}_count" for name in names]
     assert table.select(pl.sum_horizontal(found) == pl.col("history_count")).to_series().all()
+
+
+def test_events_in_the_future_are_named(caplog):
+    late = LOG.head(2).with_columns(timestamp=pl.lit(dt.datetime(2199, 1, 1)))
+    Popularity().fit(pl.concat([LOG, late]))
+    assert "2 events lie in the future, such as 2199-01-01 00:00:00: drop them" in caplog.text
+    caplog.clear()
+    Popularity().fit(LOG)
+    assert not caplog.text
+
+
+def test_a_timestamp_of_items_is_none_of_ours():
+    items = item_table().with_columns(timestamp=pl.lit(5))
+    assert small().fit(LOG, items=items).recommend(["u001"], k=1).height == 1
+
+
+def test_one_item_is_no_reason_to_warn(caplog):
+    log = LOG.with_columns(item_id=pl.lit("only"))
+    small(gate="warn").fit(log)
+    assert "is not better than" not in caplog.text
+
+
+def test_all_events_at_one_instant_are_named(caplog):
+    log = LOG.with_columns(timestamp=pl.lit(START))
+    small().fit(log)
+    assert "all events are of one instant; leave out timestamp" in caplog.text
 
 
 def test_a_number_of_numpy_is_one_of_candidates():

@@ -136,10 +136,14 @@ def time_of_cut(
         cut = tick_at(n_rows - _n_test(value, n_rows))
     if not first < cut <= last:
         begin, end = clock.timestamps(np.array([first, last])).to_list()
+        where = f"the {n_rows} timestamps run from {begin!s} to {end!s}"
+        remedy = "choose a cut after the first and not after the last of them"
+        if first == last:
+            where = f"all {n_rows} timestamps are {begin!s}"
+            remedy = "split by users, items or a column of your own instead"
         raise ConfigError(
             f"{named[0]}={value!r} leaves {'train' if cut <= first else 'test'} empty: "
-            f"the {n_rows} timestamps run from {begin!s} to {end!s}; "
-            "choose a cut after the first and not after the last of them"
+            f"{where}; {remedy}"
         )
     return cut
 

@@ -34,7 +34,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bagging_fraction": (lambda x: 0 < x <= 1, "a number above 0 and up to 1"),
     "n_leaves": (lambda x: 1 < x <= 2**17 and x % 1 == 0, "a whole number from 2 to 131072"),
     "min_rows_in_leaf": (lambda x: x >= 0 and x % 1 == 0, "a whole number, 0 or more"),
-    "max_bin": (lambda x: x > 1 and x % 1 == 0, "a whole number, 2 or more"),
+    "max_bin": (lambda x: 1 < x <= 2**16 and x % 1 == 0, "a whole number from 2 to 65536"),
 }
 _Metric: TypeAlias = Callable[[Float64Array, Any], tuple[str, float, bool]]
 
@@ -164,7 +164,9 @@ class LambdaRank:
         """
         tables = [train] if isinstance(train, LabelledTable) else list(train)
         longest = max(int(np.diff(table.indptr).max(initial=0)) for table in tables)
-        highest = max(int(table.label.max(initial=0)) for table in tables)
+        judged = tables if validation is None else [*tables, validation]
+        # Those of items that nobody proposed count in NDCG, too.
+        highest = max(max(table.relevant.shape[1], table.label.max(initial=0)) for table in judged)
         if highest >= len(self.gains):
             raise ConfigError(
                 f"label_gain has {len(self.gains)} values, for grades up to "
@@ -317,9 +319,9 @@ class LambdaRank:
             "metric": "None",
             "lambdarank_truncation_level": max(30, self.k + 10),
             "learning_rate": self.learning_rate,
-            "num_leaves": self.n_leaves,
+            "num_leaves": int(self.n_leaves),
             # A small log must still be able to split.
-            "min_data_in_leaf": min(self.min_rows_in_leaf, max(2, n_rows // 200)),
+            "min_data_in_leaf": min(int(self.min_rows_in_leaf), max(2, n_rows // 200)),
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
             "bagging_freq": int(n_rows > 1),  # of a single row LightGBM draws none, and fails
@@ -327,7 +329,7 @@ class LambdaRank:
             # it has two threads, deterministic or not.
             "bagging_by_query": False,
             "lambda_l2": self.l2,
-            "max_bin": self.max_bin,
+            "max_bin": int(self.max_bin),
             "bin_construct_sample_cnt": _BINNED_ROWS,
             "seed": random_state % 2**31,
             "deterministic": True,

@@ -65,7 +65,9 @@ def rhythm(world: World, user: int, item: str):
 def similarity_features(world, user, item, similarities, n_latest, fading):
     """``similarities[source][a][b]`` is how similar b is to a."""
     events = world.events_of(user)
-    latest = list(zip(events, decay(world, user, fading), strict=True))[-n_latest:]
+    # Without time there are no latest ones.
+    first = -n_latest if world.log.has_time else 0
+    latest = list(zip(events, decay(world, user, fading), strict=True))[first:]
     end = instants(world, user)[-1] if events else None
     second = instants(world, user)[-2:][0] if events else None
     row = {}

@@ -164,9 +164,12 @@ def test_no_length_of_the_clock(clock, length):
     with pytest.raises(ConfigError) as caught:
         clock.duration(length)
     wanted = "text such as '28d' or '12h'" if clock.unit == DAY else "a positive whole number"
+    hint = ", or times that are dates: polars.from_epoch makes them of seconds"
     assert str(caught.value) == (
         f"{length!r} is no length of time for a log whose clock is {clock.kind.value}; expected "
-        f"{wanted}" + (" of at least a day" if clock.is_date else "")
+        f"{wanted}"
+        + (" of at least a day" if clock.is_date else "")
+        + (hint if isinstance(length, str) and clock == SHARED else "")
     )
 
 
@@ -178,8 +181,14 @@ def test_no_length_of_the_clock(clock, length):
         (ABSOLUTE, 5 * HOUR, "5.0 hours"),
         (ABSOLUTE, 90 * 10**6, "1.5 minutes"),
         (ABSOLUTE, 2_500_000, "2.5 seconds"),
-        (SHARED, 400, "400 positions"),
+        (SHARED, 400, "400 steps"),
     ],
 )
 def test_a_length_for_people(clock, ticks, text):
     assert clock.spell(ticks) == text
+
+
+def test_instants_of_numpy():
+    assert SHARED.tick(np.int64(30)) == 30
+    with pytest.raises(ConfigError, match="is no instant"):
+        SHARED.tick(1.5)

@@ -207,7 +207,7 @@ def test_blocks_without_a_table_of_items_leave_no_file(tmp_path):
     stage = FeatureStage((AttributeAffinity(("brand",)), CustomBlock("x", "item_id", counts)))
     stage.snapshot(LOG, items=ITEMS, folder=tmp_path)
     assert not list(tmp_path.iterdir())
-    assert materialize._VERSION == 2
+    assert materialize._VERSION == 3
 
 
 def counts(history, as_of):

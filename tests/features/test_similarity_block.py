@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from features.block import Context
+from features.candidates import Candidates
 from features.errors import ConfigError
 from features.similarity import AGGREGATES, EmbeddingAffinity, HistorySimilarity
 from tests.features.logs import assert_block_equals, queries, worlds
 from tests.features.oracle import affinity_features, similarity_features
+from tests.logs import history_of
 
 CELLS = st.integers(-2, 6).map(lambda cell: max(cell, 0) / 4)
 WHOLE = st.integers(-2, 2).map(float)
@@ -72,6 +75,25 @@ def test_similarity_equals_loops_over_events(data, n_latest):
         return {name: row[name] for name in names}
 
     assert_block_equals(block, oracle, world, query, sources)
+
+
+def test_without_timestamps_names_of_items_are_no_matter():
+    items = [f"{number:03}" for number in range(301)]
+    log = pl.DataFrame({"user_id": ["a"] * 300 + ["b"], "item_id": items})
+    similarity = sparse.csr_matrix(([1.0, 2.0], ([0, 299], [300, 300])), shape=(301, 301))
+    history = history_of(log)
+    fitted = HistorySimilarity(aggregates=("sum",)).fit(
+        Context(history, sources={"knn": FakeSource(similarity.astype(np.float32))})
+    )
+    rows = Candidates.from_frame(
+        pl.DataFrame({"user_id": ["a"], "item_id": ["300"]}),
+        users=history.users,
+        items=history.items,
+        sources=(),
+    )
+    out = np.empty((1, 1), np.float32)
+    fitted.fill(history, rows, out)
+    assert out.tolist() == [[3.0]], "of the first item by id, and of the last"
 
 
 @given(data=st.data())

@@ -113,3 +113,15 @@ def test_windows_of_one_length_are_refused():
     for windows in (["7d", "7d"], ["7d", "1w"]):
         with pytest.raises(ConfigError, match="are not of different lengths"):
             WindowCounts.of(log, windows=windows, as_of=dt.datetime(2024, 1, 2))
+
+
+def test_times_of_a_zone_are_counted():
+    times = [dt.datetime(2024, 1, 1, 23), dt.datetime(2024, 1, 2, 1)]
+    log = pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "a"], "timestamp": times})
+    local = log.with_columns(pl.col("timestamp").dt.replace_time_zone("Europe/Berlin"))
+    counts = WindowCounts.of(local, windows=("1h",), as_of=dt.datetime(2024, 1, 2, 0, 30))
+    assert counts.frame().rows() == [("a", 1, 2)]
+    later = counts.update(local, as_of=dt.datetime(2024, 1, 3))
+    assert later.frame()["count_all"].to_list() == [4]
+    with pytest.raises(SchemaError, match="name no time zone"):
+        counts.update(log, as_of=dt.datetime(2024, 1, 3))

@@ -135,6 +135,14 @@ def test_the_table_stays_as_it_was():
         np.testing.assert_array_equal(now, then)
 
 
+def test_whole_numbers_may_be_written_as_floats():
+    floats = LambdaRank(n_trees=2, n_leaves=7.0, max_bin=63.0, min_rows_in_leaf=5.0)
+    whole = LambdaRank(n_trees=2, n_leaves=7, max_bin=63, min_rows_in_leaf=5)
+    models = [one.fit(TRAIN, NAMES, n_threads=1) for one in (floats, whole)]
+    scores = [model.predict(FRESH.features) for model in models]
+    np.testing.assert_array_equal(*scores)
+
+
 def test_hardly_any_rows():
     one = table_of([[1]], features=np.ones((1, 1), np.float32))
     two = table_of([[1, 0]], features=np.array([[1.0], [0.0]], np.float32))
