@@ -187,15 +187,31 @@ class _Convolution(nn.Module):
     def __init__(self, n_codes: int, width: int) -> None:
         super().__init__()
         self.words = _embedding(n_codes, width)
-        self.filters = nn.ModuleList(nn.Conv1d(width, width, size) for size in _CNN_WIDTHS)
+        self.filters = nn.ModuleList(_WordFilter(width, width, size) for size in _CNN_WIDTHS)
         self.out = nn.Linear(len(_CNN_WIDTHS) * width, width)
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         # Behind the text as many blanks as the widest filter needs; nobody else's length matters.
         codes = functional.pad(codes, (1, max(_CNN_WIDTHS) - 1))
-        read = self.words(codes).transpose(1, 2)
-        found = [functional.relu(one(read)).amax(2) for one in self.filters]
+        read = self.words(codes)
+        found = [functional.relu(one(read)).amax(1) for one in self.filters]
         out: torch.Tensor = self.out(torch.cat(found, 1))
+        return out
+
+
+class _WordFilter(nn.Conv1d):
+    """A convolution over [n, length, channels], by matrix products.
+
+    Those of oneDNN differ in their last bits with the number of threads on some processors.
+    """
+
+    def forward(self, read: torch.Tensor) -> torch.Tensor:
+        size = self.kernel_size[0]
+        length = read.shape[1] - size + 1
+        out: torch.Tensor = self.bias  # type: ignore[assignment]  # there is one
+        for place in range(size):
+            weighted = functional.linear(read, self.weight[:, :, place])
+            out = out + weighted[:, place : place + length]
         return out
 
 
@@ -222,9 +238,9 @@ class _Pictures(nn.Module):
         channels, smaller = shape[0], min(shape[1:])
         wide = 16
         while smaller >= 8 and wide <= 64:
-            layers += [nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [_PixelFilter(channels, wide, 3), nn.ReLU(), nn.MaxPool2d(2)]
             channels, smaller, wide = wide, smaller // 2, 2 * wide
-        layers += [nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU()]
+        layers += [_PixelFilter(channels, wide, 3), nn.ReLU()]
         layers += [nn.AdaptiveAvgPool2d(min(4, smaller)), nn.Flatten()]
         layers += [nn.Linear(wide * min(4, smaller) ** 2, width)]
         self.layers = nn.Sequential(*layers)
@@ -234,6 +250,17 @@ class _Pictures(nn.Module):
             images = images.float() / 127.5 - 1.0
         out: torch.Tensor = self.layers(images)
         return out
+
+
+class _PixelFilter(nn.Conv2d):
+    """A convolution over images that keeps their size, by matrix products as above."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[2:]
+        size = self.kernel_size[0]
+        around = functional.unfold(images, size, padding=size // 2).transpose(1, 2)
+        out = functional.linear(around, self.weight.flatten(1), self.bias)
+        return out.transpose(1, 2).unflatten(2, (height, width))
 
 
 def _embedding(n_codes: int, width: int) -> nn.Embedding:
