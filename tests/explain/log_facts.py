@@ -26,7 +26,6 @@ class LogFacts:
     items: pl.DataFrame
     as_of: datetime
     verb: str
-    n_users: int  # those of the table of users who have no events are known, too
 
     def check(self, user: object, item: object, reason: str) -> list[str]:
         """Make sure that all parts of a reason are true; returns their kinds."""
@@ -58,7 +57,8 @@ class LogFacts:
             assert int(match[1]) in parts, (part, parts)
             return "popularity"
         if match := re.fullmatch(rf"{self.verb} by {_NUMBER} % of all users", part):
-            share = self.log.filter(item_id=item)["user_id"].n_unique() / self.n_users
+            takers = self.log.filter(item_id=item)["user_id"]
+            share = takers.n_unique() / self.log["user_id"].n_unique()
             assert words.percent(share) == f"{match[1]} %", part
             return "users"
         if part.startswith((f"{self.verb} once", f"{self.verb} twice")) or re.match(

@@ -37,9 +37,7 @@ def check(recommender: TwoStageRecommender, data: Dataset, verb: str) -> set[str
     titled = known.join(data.items, on="item_id", how="left").with_columns(
         pl.coalesce(pl.col("title"), pl.col("item_id").cast(pl.String)).alias("title")
     )
-    tables = [data.interactions] if data.users is None else [data.interactions, data.users]
-    n_users = pl.concat([table.select("user_id") for table in tables])["user_id"].n_unique()
-    facts = LogFacts(data.interactions, titled, recommender.as_of, verb, n_users)
+    facts = LogFacts(data.interactions, titled, recommender.as_of, verb)
     kinds: set[str] = set()
     for row in why.iter_rows(named=True):
         kinds.update(facts.check(row["user_id"], row["item_id"], row["reason"]))
