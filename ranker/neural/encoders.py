@@ -260,7 +260,7 @@ class _PixelFilter(nn.Conv2d):
         size = self.kernel_size[0]
         around = functional.unfold(images, size, padding=size // 2).transpose(1, 2)
         out = functional.linear(around, self.weight.flatten(1), self.bias)
-        return out.transpose(1, 2).unflatten(2, (height, width))
+        return out.transpose(1, 2).reshape(len(images), -1, height, width)
 
 
 def _embedding(n_codes: int, width: int) -> nn.Embedding:
