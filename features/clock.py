@@ -15,10 +15,11 @@ from features.errors import ConfigError, SchemaError
 _UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _UNITS |= {"d": 24 * _UNITS["h"], "w": 168 * _UNITS["h"]}
 _DAY = _UNITS["d"]
-_LONGEST = 2**62  # ticks are int64, and differences of them have to be
 
 WEEK = 7 * _DAY
 """Ticks of a week on an absolute clock."""
+LONGEST = 2**62
+"""No length of time has as many ticks: they are int64, and differences of them have to be."""
 # A user whose timestamps step by one from first to last has positions, not instants.
 _SEQUENCE_SHARE = 0.95
 
@@ -190,7 +191,7 @@ class Clock:
         ticks = _parse_duration(length) if isinstance(length, str) else length
         wants_text = self.kind is ClockKind.ABSOLUTE
         is_wrong = isinstance(length, bool | float) or isinstance(length, str) != wants_text
-        if is_wrong or ticks is None or not self.step <= ticks < _LONGEST:
+        if is_wrong or ticks is None or not self.step <= ticks < LONGEST:
             expected = "text such as '28d' or '12h'" if wants_text else "a positive whole number"
             hint = " of at least a day" if self.is_date else ""
             if self.kind is ClockKind.SHARED and isinstance(length, str):

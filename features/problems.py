@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import polars as pl
 
 from features.arrays import FrameLike
+from features.clock import LONGEST
 
 _COLUMNS = ("user_id", "item_id", "timestamp", "weight", "event")
-_LONGEST = 2**62  # ticks between two instants
 _SHOWN = 3  # offending values quoted in a message
 # Whole numbers of which each fits Int64: they need not be looked at.
 _WITHIN_INT64 = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
@@ -156,7 +156,7 @@ def _span_problems(frame: FrameLike) -> list[str]:
     time = pl.col("timestamp")
     ends = frame.lazy().select(time.min().alias("first"), time.max().alias("last"))
     first, last = ends.collect(engine="streaming").row(0)
-    if first is None or (last - first < _LONGEST and max(abs(first), abs(last)) < 2**63 - 2**32):
+    if first is None or (last - first < LONGEST and max(abs(first), abs(last)) < 2**63 - 2**32):
         return []
     return [
         (

@@ -154,7 +154,7 @@ def depths_of(
     if isinstance(n_candidates, str):
         return dict.fromkeys(generators, MAX_GROUP_ROWS)
     chosen = n_candidates if isinstance(n_candidates, Mapping) else {}
-    base = _DEPTH if n_candidates is None or chosen else int(n_candidates)  # type: ignore[arg-type]
+    base = _DEPTH if n_candidates is None or isinstance(n_candidates, Mapping) else n_candidates
     return {
         name: chosen.get(name, _OWN_DEPTH if isinstance(generator, OwnHistory) else base)
         for name, generator in generators.items()

@@ -397,6 +397,7 @@ def test_a_number_of_numpy_is_one_of_candidates():
     depths = [small(n_candidates=n).fit(LOG).depths_ for n in (7, np.int64(7))]
     assert depths[0] == depths[1]
     assert depths[0]["als"] == 7
+    assert small(n_candidates={}).fit(LOG).depths_ == small(n_candidates=None).fit(LOG).depths_
 
 
 def test_errors_of_histories_name_them(fitted):
