@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -178,6 +177,17 @@ class History:
         row[known] = self.row[rows[known]]
         return self._gather(Ids(user_ids), starts, lengths, now, row)
 
+    def of_users(self, is_kept: BoolArray) -> History:
+        """The histories of the users marked, bool [n_users], with what was derived from them."""
+        if is_kept.all():
+            return self
+        users = Ids(self.users.values.filter(pl.Series(is_kept)))
+        starts, lengths = self.indptr[:-1][is_kept], self.lengths[is_kept]
+        part = self._gather(users, starts, lengths, self.now[is_kept], self.row[is_kept])
+        for key, (source, learned, rows) in self._derived.items():
+            part._derived[key] = source, learned, rows[is_kept]
+        return part
+
     def sessions(self, events: pl.DataFrame) -> History:
         """The histories of users given by their events, which stand in for what is known of them.
 
@@ -235,9 +245,28 @@ class History:
         matrix.sum_duplicates()
         return matrix.astype(np.float32)
 
+    def derived(
+        self, source: object, learned: object, derive: Callable[[History], Float32Array]
+    ) -> Float32Array:
+        """What a source makes of each user's events, such as vectors: by the first call alone.
+
+        Parameters
+        ----------
+        source : object
+            Whose it is.
+        learned : object
+            What it has learned: another object after another fit.
+        derive : callable
+            Gets this history, gives an array [n_users, ...]; each row by that user's events alone.
+        """
+        known = self._derived.get(id(source))
+        # Both are compared, since the id of an object that is gone is given out again.
+        if known is None or known[0] is not source or known[1] is not learned:
+            known = self._derived[id(source)] = source, learned, derive(self)
+        return known[2]
+
     @cached_property
-    def memo(self) -> dict[object, Any]:
-        """Values derived from this history that several stages need, such as user vectors."""
+    def _derived(self) -> dict[int, tuple[object, object, Float32Array]]:
         return {}
 
     def frame(self) -> pl.DataFrame:

@@ -115,11 +115,9 @@ def label_candidates(
         has_hit[candidates.user[grade > 0]] = True
         # The others' candidates teach nothing and need no features, which take the most time.
         found = candidates.of_users(has_hit)
-        # The history itself where it can be: it holds what the sources have looked up.
-        part = history if has_hit.all() else history.select(found.users.values)
         lengths = np.where(has_hit, candidates.lengths, 0)
         table = LabelledTable(
-            features=snapshot.features(part, found),
+            features=snapshot.features(history.of_users(has_hit), found),
             label=grade[has_hit[candidates.user]],
             indptr=np.concatenate(([0], np.cumsum(lengths))),
             relevant=marks.count(candidates),

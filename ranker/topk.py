@@ -105,14 +105,44 @@ def sort_best_first(items: Int32Array, scores: Float32Array, size: int) -> None:
 
 
 @kernel
+def keep_best(
+    candidates: Int32Array, values: Float32Array, n: int, items: Int32Array, scores: Float32Array
+) -> int:
+    """Those of the first n candidates with the largest values, of those above zero.
+
+    Parameters
+    ----------
+    candidates : int32 array [at least n]
+    values : float32 array [at least n]
+    n : int
+    items, scores : int32 and float32 arrays [k]
+        Take the best, best first, equal ones by number; what is behind the last stays as it is.
+
+    Returns
+    -------
+    n_kept : int
+    """
+    size = 0
+    worst = np.float32(0.0)
+    for at in range(n):
+        # Nearly all candidates fall behind the worst that is kept: they end here, without a call.
+        if values[at] >= worst and values[at] > 0.0:
+            size = offer(items, scores, size, candidates[at], values[at])
+            if 0 < size == len(items):
+                worst = scores[0]
+    sort_best_first(items, scores, size)
+    return size
+
+
+@kernel
 def _top_rows(
     scores: Float32Array, indptr: Int64Array, out_place: Int32Array, out_score: Float32Array
 ) -> None:
     for group in range(len(indptr) - 1):
+        # Views of a row are made once: each counts its references.
+        place, score = out_place[group], out_score[group]
         size = 0
         for row in range(indptr[group], indptr[group + 1]):
             if not np.isnan(scores[row]):
-                size = offer(
-                    out_place[group], out_score[group], size, row - indptr[group], scores[row]
-                )
-        sort_best_first(out_place[group], out_score[group], size)
+                size = offer(place, score, size, row - indptr[group], scores[row])
+        sort_best_first(place, score, size)

@@ -120,13 +120,7 @@ class ALS(VectorGenerator):
 
     def user_vectors(self, history: History) -> Float32Array:
         """User factors by the users' events, float32 [n_users, factors]."""
-        # The item factors stand in the memo too: after another fit, or where the id of a
-        # generator that is gone is given out again, they are not the same ones.
-        factors = self._get("vectors_")
-        if history.memo.get(id(self), (None,))[0] is not factors:
-            history.memo[id(self)] = factors, self._fold_in(history)
-        vectors: Float32Array = history.memo[id(self)][1]
-        return vectors
+        return history.derived(self, self._get("vectors_"), self._fold_in)
 
     def _fold_in(self, history: History) -> Float32Array:
         if not history.n_users:

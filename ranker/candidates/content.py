@@ -235,12 +235,11 @@ class EmbeddingSimilarity(VectorGenerator):
 
     def user_vectors(self, history: History) -> Float32Array:
         """Recency-weighted means of the users' items, float32 [n_users, n]."""
-        kept: Float32Array = self._get("vectors_")
-        if history.memo.get(id(self), (None,))[0] is not kept:
-            weights = recency_shares(history, float(self.half_life_ticks_))
-            history.memo[id(self)] = kept, mean_rows(weights[:, self.item_], kept)
-        vectors: Float32Array = history.memo[id(self)][1]
-        return vectors
+        return history.derived(self, self._get("vectors_"), self._mean)
+
+    def _mean(self, history: History) -> Float32Array:
+        weights = recency_shares(history, float(self.half_life_ticks_))
+        return mean_rows(weights[:, self.item_], self.vectors_)
 
 
 def vector_column(table: pl.DataFrame, column: str | None) -> str:

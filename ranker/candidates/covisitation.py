@@ -28,7 +28,7 @@ from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.growth import Growth
 from ranker.candidates.neighbours import renewed, renumbered, rows_of, with_rows
 from ranker.candidates.similar import SimilarityGenerator
-from ranker.topk import offer, sort_best_first
+from ranker.topk import keep_best
 
 _AGED = 0.5  # what is left of a weight, below which all pairs are counted anew
 _MANY = 0.5  # share of the events of such items, from which on to begin anew is as fast
@@ -226,7 +226,8 @@ def _count_pairs(
     out_value = np.empty((len(rows), n_kept), np.float32)
     out_length = np.zeros(len(rows), np.int64)
     total = np.zeros(n_items, np.float64)
-    touched = np.empty(n_items, np.int32)
+    touched = np.empty(n_items + 1, np.int32)  # the last place is written to and never counts
+    similarity = np.empty(n_items, np.float32)
     for place in range(len(rows)):
         a = rows[place]
         n_touched = 0
@@ -251,18 +252,14 @@ def _count_pairs(
                     gain = min(weight[event], weight_b[other]) / (1.0 + steps)
                     if b == a or gain == 0.0:
                         continue
-                    if total[b] == 0.0:
-                        touched[n_touched] = b
-                        n_touched += 1
+                    touched[n_touched] = b
+                    n_touched += total[b] == 0.0  # no branch, see _nearest
                     total[b] += gain
-        size = 0
         for at in range(n_touched):
             b = touched[at]
-            value = np.float32(total[b] * scale_a[a] * scale_b[b])
-            if value > 0.0:
-                # Compiled, a float32 passes for a float.
-                size = offer(out_item[place], out_value[place], size, b, value)  # type: ignore[arg-type]
+            similarity[at] = total[b] * scale_a[a] * scale_b[b]
             total[b] = 0.0
-        sort_best_first(out_item[place], out_value[place], size)
-        out_length[place] = size
+        out_length[place] = keep_best(
+            touched, similarity, n_touched, out_item[place], out_value[place]
+        )
     return out_item, out_value, out_length

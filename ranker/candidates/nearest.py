@@ -10,7 +10,7 @@ from scipy import sparse
 from features.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from features.kernel import kernel
 from ranker.parallel import n_cores
-from ranker.topk import offer, sort_best_first
+from ranker.topk import keep_best
 
 _RUN = 512  # items whose neighbours are looked for at a time
 
@@ -131,25 +131,22 @@ def _nearest(
 ) -> None:
     total = np.zeros(n_rows, np.float64)
     count = np.zeros(n_rows, np.int32)
-    touched = np.empty(n_rows, np.int32)
+    touched = np.empty(n_rows + 1, np.int32)  # the last place is written to and never counts
+    similarity = np.empty(n_rows, np.float32)
     for query in range(len(indptr) - 1):
         n_touched = 0
         for at in range(indptr[query], indptr[query + 1]):
             for place in range(index_indptr[column[at]], index_indptr[column[at] + 1]):
                 row = index_row[place]
-                if count[row] == 0:
-                    touched[n_touched] = row
-                    n_touched += 1
+                touched[n_touched] = row
+                n_touched += count[row] == 0  # no branch: it would be guessed wrong half the time
                 count[row] += 1
                 total[row] += value[at] * index_value[place]
-        size = 0
         for at in range(n_touched):
             row = touched[at]
-            if row != own[query] and total[row] < below:
-                shrunk = np.float32(total[row] * (count[row] / (count[row] + shrink)))
-                if shrunk > 0.0:
-                    # Compiled, a float32 passes for a float.
-                    size = offer(out_row[query], out_value[query], size, row, shrunk)  # type: ignore[arg-type]
+            similarity[at] = total[row] * (count[row] / (count[row] + shrink))
+            if row == own[query] or total[row] >= below:
+                similarity[at] = 0.0
             total[row] = 0.0
             count[row] = 0
-        sort_best_first(out_row[query], out_value[query], size)
+        keep_best(touched, similarity, n_touched, out_row[query], out_value[query])

@@ -17,7 +17,7 @@ from features.kernel import kernel
 from ranker.candidates.approximate import ItemGraph
 from ranker.candidates.base import Retrieved
 from ranker.candidates.select import GROUP, BestSoFar, mask_seen
-from ranker.topk import is_worse, offer, sort_best_first
+from ranker.topk import is_worse, keep_best
 
 # OpenBLAS rounds a score by where its row and column stand in the product. So a product only finds
 # the best items and a few more; their scores are computed again, one by one, and are the same
@@ -248,30 +248,33 @@ def _top_of_sums(
 ) -> None:
     total = np.zeros(n_items, np.float32)
     is_touched = np.zeros(n_items, np.bool_)
-    touched = np.empty(n_items, np.int32)
+    touched = np.empty(n_items + 1, np.int32)  # the last place is written to and never counts
+    score = np.empty(n_items, np.float32)
+    own = np.zeros(n_items, np.float32)
     for user in range(len(indptr) - 1):
         n_touched = 0
         for event in range(indptr[user], indptr[user + 1]):
-            if weight[event] == 0.0:
+            own[item[event]] += weight[event]
+        for event in range(indptr[user], indptr[user + 1]):
+            taken = item[event]
+            if own[taken] == 0.0:
                 continue
-            for at in range(sim_indptr[item[event]], sim_indptr[item[event] + 1]):
+            for at in range(sim_indptr[taken], sim_indptr[taken + 1]):
                 other = sim_item[at]
-                if not is_touched[other]:
-                    is_touched[other] = True
-                    touched[n_touched] = other
-                    n_touched += 1
-                total[other] += weight[event] * sim_value[at]
+                touched[n_touched] = other
+                n_touched += not is_touched[other]  # no branch, see _nearest
+                is_touched[other] = True
+                total[other] += own[taken] * sim_value[at]
+            own[taken] = 0.0  # the item's other events are counted
         if exclude_seen:
             for event in range(indptr[user], indptr[user + 1]):
                 total[item[event]] = 0.0
-        size = 0
         for at in range(n_touched):
             other = touched[at]
-            if total[other] > 0.0:
-                size = offer(out_item[user], out_score[user], size, other, total[other])
+            score[at] = total[other]
             total[other] = 0.0
             is_touched[other] = False
-        sort_best_first(out_item[user], out_score[user], size)
+        keep_best(touched, score, n_touched, out_item[user], out_score[user])
 
 
 @kernel
@@ -310,12 +313,12 @@ def _top_of_own_events(
     out_score: Float32Array,
 ) -> None:
     total = np.zeros(n_items, np.float32)
+    score = np.empty(np.diff(indptr).max() if len(indptr) > 1 else 0, np.float32)
     for user in range(len(indptr) - 1):
-        for event in range(indptr[user], indptr[user + 1]):
+        first, last = indptr[user], indptr[user + 1]
+        for event in range(first, last):
             total[item[event]] += weight[event]
-        size = 0
-        for event in range(indptr[user], indptr[user + 1]):
-            if total[item[event]] > 0.0:
-                size = offer(out_item[user], out_score[user], size, item[event], total[item[event]])
-            total[item[event]] = 0.0
-        sort_best_first(out_item[user], out_score[user], size)
+        for event in range(first, last):
+            score[event - first] = total[item[event]]
+            total[item[event]] = 0.0  # the item's other events are none
+        keep_best(item[first:last], score, last - first, out_item[user], out_score[user])

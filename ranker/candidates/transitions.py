@@ -17,7 +17,7 @@ from features.history import History
 from features.kernel import kernel
 from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.similar import SimilarityGenerator
-from ranker.topk import offer, sort_best_first
+from ranker.topk import keep_best
 
 
 @dataclass
@@ -146,7 +146,8 @@ def _count_transitions(
     out_value = np.empty((n_items, n_kept), np.float32)
     out_length = np.zeros(n_items, np.int64)
     total: Float64Array = np.zeros(n_items, np.float64)
-    touched = np.empty(n_items, np.int32)
+    touched = np.empty(n_items + 1, np.int32)  # the last place is written to and never counts
+    share = np.empty(n_items, np.float32)
     for a in range(n_items):
         n_touched = 0
         n_followed = 0.0
@@ -164,20 +165,14 @@ def _count_transitions(
                     b = item[other]
                     if b == a:
                         continue
-                    if total[b] == 0.0:
-                        touched[n_touched] = b
-                        n_touched += 1
+                    touched[n_touched] = b
+                    n_touched += total[b] == 0.0  # no branch, see _nearest
                     total[b] += gain
                 start = end
                 gain *= lag_decay
-        size = 0
         for at in range(n_touched):
             b = touched[at]
-            value = np.float32(total[b] / (n_followed + shrink))
-            if value > 0.0:
-                # Compiled, a float32 passes for a float.
-                size = offer(out_item[a], out_value[a], size, b, value)  # type: ignore[arg-type]
+            share[at] = total[b] / (n_followed + shrink)
             total[b] = 0.0
-        sort_best_first(out_item[a], out_value[a], size)
-        out_length[a] = size
+        out_length[a] = keep_best(touched, share, n_touched, out_item[a], out_value[a])
     return out_item, out_value, out_length

@@ -17,7 +17,7 @@ from features.kernel import kernel
 from ranker.arguments import check_count, check_from_zero
 from ranker.candidates.base import Generator, Retrieved
 from ranker.candidates.nearest import nearest
-from ranker.topk import offer, sort_best_first
+from ranker.topk import keep_best
 
 # Whoever took just what the user took, in the same proportions, has nothing to add. Foremost that
 # is the user himself: he is known by his events alone, and so cannot be left out by his id.
@@ -154,6 +154,7 @@ def _top_of_neighbours(
     total = np.zeros(n_items, np.float64)
     is_touched = np.zeros(n_items, np.bool_)
     touched = np.empty(n_items, np.int32)
+    score = np.empty(n_items, np.float32)
     for user in range(len(own_indptr) - 1):
         n_touched = 0
         sum_strength = 0.0
@@ -180,12 +181,8 @@ def _top_of_neighbours(
             total[own_item[at]] += own * own_count[at]
             if exclude_seen:
                 total[own_item[at]] = 0.0
-        size = 0
         for at in range(n_touched):
-            score = np.float32(total[touched[at]])
-            if score > 0.0:
-                # Compiled, a float32 passes for a float.
-                size = offer(out_item[user], out_score[user], size, touched[at], score)  # type: ignore[arg-type]
+            score[at] = total[touched[at]]
             total[touched[at]] = 0.0
             is_touched[touched[at]] = False
-        sort_best_first(out_item[user], out_score[user], size)
+        keep_best(touched, score, n_touched, out_item[user], out_score[user])

@@ -192,11 +192,7 @@ class HistoryModel(NeuralGenerator, VectorGenerator):
     def user_vectors(self, history: History) -> Float32Array:
         """User embeddings, float32 [n_users, factors]; zeros where nothing is known."""
         network = self._get("network_")
-        # The network stands in the memo too: its id may have been that of another object before.
-        if history.memo.get(id(network), (None,))[0] is not network:
-            history.memo[id(network)] = network, self._encode(self._visible(history))
-        vectors: Float32Array = history.memo[id(network)][1]
-        return vectors
+        return history.derived(self, network, lambda known: self._encode(self._visible(known)))
 
     def _visible(self, history: History) -> History:
         """The events with items that the network knows."""

@@ -71,12 +71,7 @@ class InnerProduct(NeuralGenerator, VectorGenerator, RatingPredictor):
 
     def user_vectors(self, history: History) -> Float32Array:
         """User embeddings by the users' events, float32 [n_users, factors + 2]."""
-        learned = self._get("vectors_")
-        # What was learned stands in the memo too: after another fit it is not the same.
-        if history.memo.get(id(self), (None,))[0] is not learned:
-            history.memo[id(self)] = learned, self._encode(history)
-        vectors: Float32Array = history.memo[id(self)][1]
-        return vectors
+        return history.derived(self, self._get("vectors_"), self._encode)
 
     def _begin(self, history: History) -> None:
         self.n_items_: AnyArray = np.array(history.n_items)

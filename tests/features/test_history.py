@@ -187,11 +187,35 @@ def test_rows_are_views_of_a_run_of_users(world, data):
     assert part.n_events == 0 or np.shares_memory(part.item, world.history.item)
 
 
-def test_what_is_remembered_of_a_history_is_not_remembered_of_its_parts():
-    history = tiny([(1, 5, 0), (2, 5, 10)])
-    history.memo["vectors"] = 1
-    assert history.memo == {"vectors": 1}
-    assert history.rows(0, 1).memo == history.select(pl.Series([1])).memo == {}
+def test_what_a_source_derives_is_derived_once_for_what_it_has_learned():
+    history, calls = tiny([(1, 5, 0), (2, 5, 10)]), []
+
+    def derive(known):
+        calls.append(known)
+        return np.full((known.n_users, 1), len(calls), np.float32)
+
+    source, learned, later = object(), object(), object()
+    assert history.derived(source, learned, derive).tolist() == [[1], [1]]
+    assert history.derived(source, learned, derive).tolist() == [[1], [1]]
+    assert history.derived(source, later, derive).tolist() == [[2], [2]]
+    assert history.derived(object(), later, derive).tolist() == [[3], [3]]
+    assert history.rows(0, 1).derived(source, later, derive).tolist() == [[4]]
+    assert [one.n_users for one in calls] == [2, 2, 2, 1]
+
+
+@given(world=worlds(), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_marked_users_take_along_what_was_derived_of_them(world, data):
+    n = len(world.users)
+    marks = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), bool)
+    source = learned = object()
+    rows = np.arange(n, dtype=np.float32)[:, None]
+    world.history.derived(source, learned, lambda _: rows)
+    part = world.history.of_users(marks)
+    kept = [user for user, is_kept in zip(world.users, marks, strict=True) if is_kept]
+    assert_holds(part, world, kept)
+    np.testing.assert_array_equal(part.derived(source, learned, None), rows[marks])
+    np.testing.assert_array_equal(part.row, world.history.row[marks])
 
 
 # --- The matrix ---------------------------------------------------------------------------------
