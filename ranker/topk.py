@@ -142,7 +142,10 @@ def _top_rows(
         # Views of a row are made once: each counts its references.
         place, score = out_place[group], out_score[group]
         size = 0
+        worst = np.float32(-np.inf)
         for row in range(indptr[group], indptr[group + 1]):
-            if not np.isnan(scores[row]):
+            if scores[row] >= worst:  # which NaN is not
                 size = offer(place, score, size, row - indptr[group], scores[row])
+                if 0 < size == len(place):
+                    worst = score[0]
         sort_best_first(place, score, size)
