@@ -184,8 +184,8 @@ class History:
         users = Ids(self.users.values.filter(pl.Series(is_kept)))
         starts, lengths = self.indptr[:-1][is_kept], self.lengths[is_kept]
         part = self._gather(users, starts, lengths, self.now[is_kept], self.row[is_kept])
-        for key, (source, learned, rows) in self._derived.items():
-            part._derived[key] = source, learned, rows[is_kept]
+        for key, (learned, rows) in [*self._derived.items()]:
+            part._derived[key] = learned, rows[is_kept]
         return part
 
     def sessions(self, events: pl.DataFrame) -> History:
@@ -248,7 +248,7 @@ class History:
     def derived(
         self, source: object, learned: object, derive: Callable[[History], Float32Array]
     ) -> Float32Array:
-        """What a source makes of each user's events, such as vectors: by the first call alone.
+        """What a source makes of each user, such as vectors: made by the first call, then kept.
 
         Parameters
         ----------
@@ -257,16 +257,18 @@ class History:
         learned : object
             What it has learned: another object after another fit.
         derive : callable
-            Gets this history, gives an array [n_users, ...]; each row by that user's events alone.
+            Gets this history, gives an array [n_users, ...], of which nobody changes a row; each by
+            what the history holds of that user alone.
         """
         known = self._derived.get(id(source))
-        # Both are compared, since the id of an object that is gone is given out again.
-        if known is None or known[0] is not source or known[1] is not learned:
-            known = self._derived[id(source)] = source, learned, derive(self)
-        return known[2]
+        # The id of a source that is gone is given out again; what it has learned is kept here. The
+        # source is not: it may hold this history, and neither would be freed.
+        if known is None or known[0] is not learned:
+            known = self._derived[id(source)] = learned, derive(self)
+        return known[1]
 
     @cached_property
-    def _derived(self) -> dict[int, tuple[object, object, Float32Array]]:
+    def _derived(self) -> dict[int, tuple[object, Float32Array]]:
         return {}
 
     def frame(self) -> pl.DataFrame:

@@ -108,11 +108,12 @@ def sort_best_first(items: Int32Array, scores: Float32Array, size: int) -> None:
 def keep_best(
     candidates: Int32Array, values: Float32Array, n: int, items: Int32Array, scores: Float32Array
 ) -> int:
-    """Those of the first n candidates with the largest values, of those above zero.
+    """The k largest values above zero among the first n, of candidates that are distinct.
 
     Parameters
     ----------
     candidates : int32 array [at least n]
+        Of values above zero, each once.
     values : float32 array [at least n]
     n : int
     items, scores : int32 and float32 arrays [k]

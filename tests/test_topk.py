@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.topk import top_rows
+from ranker.topk import keep_best, top_rows
 
 VALUES = st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1.0, 1.0, 2.5, np.inf, np.nan])
 
@@ -27,6 +27,26 @@ def test_equals_a_stable_sort(groups, k):
         padding = k - len(best)
         assert place[row].tolist() == best + [-1] * padding
         np.testing.assert_array_equal(score[row], [group[at] for at in best] + [np.nan] * padding)
+
+
+@given(
+    values=st.lists(VALUES, max_size=30),
+    n_more=st.integers(0, 3),
+    k=st.integers(0, 12),
+    data=st.data(),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_largest_values_above_zero_equal_a_sort(values, n_more, k, data):
+    n = len(values)
+    candidates = data.draw(st.permutations(range(n + n_more)))
+    items, scores = np.full(k, -1, np.int32), np.full(k, -7, np.float32)
+    padded = np.array([*values, *[9.0] * n_more], np.float32)  # behind n: nobody's
+    n_kept = keep_best(np.array(candidates, np.int32), padded, n, items, scores)
+    above = [(-value, item) for item, value in zip(candidates, values, strict=False) if value > 0]
+    best = sorted(above)[:k]
+    assert n_kept == len(best)
+    assert items.tolist() == [item for _, item in best] + [-1] * (k - n_kept)
+    np.testing.assert_array_equal(scores, [-value for value, _ in best] + [-7] * (k - n_kept))
 
 
 def test_many_equal_scores_stand_in_the_order_of_rows():

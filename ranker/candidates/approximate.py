@@ -149,7 +149,7 @@ class ItemGraph:
             matches = self._index.search(user_vectors[group], int(ask), threads=1)
             shape = (len(group), -1)  # of a single user usearch gives back a single list
             counts = np.full(len(group), len(matches)) if len(group) == 1 else matches.counts
-            size = _keep_best(
+            size = _best_found(
                 user_vectors,
                 item_vectors,
                 item_rows,
@@ -183,7 +183,7 @@ def _open_index(n_factors: int, settings: Approximate) -> Any:
 
 
 @kernel
-def _keep_best(
+def _best_found(
     user_vectors: Float32Array,
     item_vectors: Float32Array,
     item_rows: Int32Array,

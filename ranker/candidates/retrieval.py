@@ -250,22 +250,22 @@ def _top_of_sums(
     is_touched = np.zeros(n_items, np.bool_)
     touched = np.empty(n_items + 1, np.int32)  # the last place is written to and never counts
     score = np.empty(n_items, np.float32)
-    own = np.zeros(n_items, np.float32)
+    item_weight = np.zeros(n_items, np.float32)
     for user in range(len(indptr) - 1):
         n_touched = 0
         for event in range(indptr[user], indptr[user + 1]):
-            own[item[event]] += weight[event]
+            item_weight[item[event]] += weight[event]
         for event in range(indptr[user], indptr[user + 1]):
             taken = item[event]
-            if own[taken] == 0.0:
+            if item_weight[taken] == 0.0:
                 continue
             for at in range(sim_indptr[taken], sim_indptr[taken + 1]):
                 other = sim_item[at]
                 touched[n_touched] = other
                 n_touched += not is_touched[other]  # no branch, see _nearest
                 is_touched[other] = True
-                total[other] += own[taken] * sim_value[at]
-            own[taken] = 0.0  # the item's other events are counted
+                total[other] += item_weight[taken] * sim_value[at]
+            item_weight[taken] = 0.0  # its other events are counted already
         if exclude_seen:
             for event in range(indptr[user], indptr[user + 1]):
                 total[item[event]] = 0.0
@@ -320,5 +320,5 @@ def _top_of_own_events(
             total[item[event]] += weight[event]
         for event in range(first, last):
             score[event - first] = total[item[event]]
-            total[item[event]] = 0.0  # the item's other events are none
+            total[item[event]] = 0.0  # so that its later events offer nothing
         keep_best(item[first:last], score, last - first, out_item[user], out_score[user])

@@ -88,7 +88,7 @@ def measure(*, share: float, repeats: int, seed: int) -> dict[str, Any]:
         "cores": n_cores(),
         "seconds": seconds,
         "ratio": statistics.median(
-            theirs / own for own, theirs in zip(seconds["ours"], seconds["implicit"], strict=True)
+            other / own for own, other in zip(seconds["ours"], seconds["implicit"], strict=True)
         ),
         "same": agree(found["ours"], found["implicit"], 2000, seed),
     }

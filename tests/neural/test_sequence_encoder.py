@@ -265,7 +265,7 @@ def test_weights_of_another_shape_are_refused():
 def test_what_an_object_left_that_is_gone_is_not_taken_for_ones_own():
     fitted, history = SequenceEncoder(**TINY).fit(chain()), chain()
     expected = fitted.user_vectors(chain())
-    history._derived[id(fitted)] = "another object with this id", fitted.network_, expected[:0]
+    history._derived[id(fitted)] = "what another object with this id had learned", expected[:0]
     assert np.array_equal(fitted.user_vectors(history), expected)
 
 
