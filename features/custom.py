@@ -274,7 +274,7 @@ def _by_instant(history: History) -> Iterator[History]:
         yield history
         return
     for instant in instants:
-        yield history.select(history.users.values.filter(pl.Series(history.now == instant)))
+        yield history.of_users(history.now == instant)
 
 
 def _instant(history: History) -> Instant:

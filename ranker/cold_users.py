@@ -34,7 +34,7 @@ def cut_short(history: History, share: float, random_state: int) -> History:
     )
     n_kept = hashes % _KEPT
     is_chosen = (hashes // _KEPT < share * (2**32 / _KEPT)) & (history.lengths > n_kept)
-    chosen = history.select(history.users.values.filter(is_chosen))
+    chosen = history.of_users(is_chosen)
     n_kept = n_kept[is_chosen]
     place_from_end = np.repeat(chosen.indptr[1:], chosen.lengths) - np.arange(chosen.n_events) - 1
     rows = place_from_end < np.repeat(n_kept, chosen.lengths)

@@ -178,7 +178,7 @@ def top_by_similarity(
     similarity : CSR float32 [n_items, n_items]
         Row = the item of an event, column = the item proposed.
     event_weights : float32 array [n_events]
-        Weight of each event of ``history``; an event of weight zero is passed over.
+        Weight of each event of ``history``; those of a user's events of one item are summed first.
     history : History
     n : int
     exclude_seen : bool

@@ -200,7 +200,8 @@ def test_what_a_source_derives_is_derived_once_for_what_it_has_learned():
     assert history.derived(source, later, derive).tolist() == [[2], [2]]
     assert history.derived(object(), later, derive).tolist() == [[3], [3]]
     assert history.rows(0, 1).derived(source, later, derive).tolist() == [[4]]
-    assert [one.n_users for one in calls] == [2, 2, 2, 1]
+    assert history.select(pl.Series([1])).derived(source, later, derive).tolist() == [[5]]
+    assert [one.n_users for one in calls] == [2, 2, 2, 1, 1]
 
 
 @given(world=worlds(), data=st.data())
